@@ -1,0 +1,227 @@
+"""Build the plan: classify everyone, choose the cheapest route for tags, write the files, name the whole."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from ci_mailchimp_pipeline.plan.classify import classify
+from ci_mailchimp_pipeline.plan.economy import Route, choose_route
+from ci_mailchimp_pipeline.plan.engine import identifier, open_engine, quoted
+from ci_mailchimp_pipeline.plan.model import Calls, Counts, Plan, PlanInputs, PlanSettings
+
+FILES = ("posts", "moves", "tags", "leaving", "suppressed")
+
+
+def build_plan(
+    inputs: PlanInputs, settings: PlanSettings, frame_counts: Counts, into: Path, *, memory_limit: str = "400MB"
+) -> Plan:
+    """Write the plan's files under *into* and return it; reads only *inputs*, sends nothing.
+
+    Args:
+        frame_counts: profiles, excluded, rejected, merged, accepted and no_profile of the frame.
+        into: An existing private folder; spill files live there while it runs.
+        memory_limit: What the engine may hold before it spills, in DuckDB's notation.
+    """
+    with open_engine(inputs, into, memory_limit=memory_limit) as connection:
+        classify(connection, settings)
+        route = _route(connection, settings)
+        _write_files(connection, settings, route, into)
+        return _summarize(connection, settings, frame_counts, route, into)
+
+
+def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Route:
+    lacking = "list_filter(keys, lambda k: NOT list_contains(had_keys, k))"
+    connection.execute(
+        f"""
+        ALTER TABLE wanted ADD COLUMN add_keys VARCHAR[];
+        UPDATE wanted SET add_keys = {lacking} WHERE op IN ('tag', 'move', 'upsert');
+        CREATE TEMP TABLE dropping AS
+        SELECT w.subscriber_hash, unnest(list_filter(w.had_keys, lambda k: NOT list_contains(w.keys, k))) AS tag_key
+        FROM wanted w WHERE w.op IN ('tag', 'move', 'upsert', 'return');
+        """
+    )
+    # A tag that another export still holds on the member, or that it carried before us, is not ours to take.
+    connection.execute(
+        f"""
+        DELETE FROM dropping d USING (
+            SELECT subscriber_hash, lower(unnest(tags)) AS tag_key FROM holds WHERE export <> {quoted(settings.export)}
+            UNION ALL SELECT subscriber_hash, tag_key FROM foreign_tags
+        ) o
+        LEFT JOIN (SELECT subscriber_hash, old_hash FROM wanted WHERE op = 'move') w ON w.old_hash = o.subscriber_hash
+        WHERE o.tag_key = d.tag_key AND d.subscriber_hash = coalesce(w.subscriber_hash, o.subscriber_hash)
+        """
+    )
+    must_post = _number(connection, "SELECT count(*) FROM wanted WHERE op IN ('upsert', 'return')")
+    adds = {
+        frozenset(keys): count
+        for keys, count in connection.execute(
+            "SELECT list_sort(add_keys), count(*) FROM wanted WHERE op IN ('tag', 'move') AND len(add_keys) > 0 GROUP BY 1"
+        ).fetchall()
+    }
+    removes = dict(
+        connection.execute(
+            """
+            SELECT tag_key, count(*) FROM (
+                SELECT tag_key FROM dropping
+                UNION ALL SELECT unnest(drop_keys) FROM leaving WHERE op = 'untag'
+            ) GROUP BY 1
+            """
+        ).fetchall()
+    )
+    return choose_route(must_post=must_post, adds=adds, removes=removes, known_tags=settings.known_tags)
+
+
+def _write_files(
+    connection: duckdb.DuckDBPyConnection, settings: PlanSettings, route: Route, into: Path
+) -> None:
+    by_call = "[" + ", ".join(quoted(key) for key in sorted(route.by_call)) + "]::VARCHAR[]"
+    connection.execute(
+        f"""
+        ALTER TABLE wanted ADD COLUMN riding BOOLEAN;
+        UPDATE wanted SET riding = op IN ('tag', 'move') AND len(add_keys) > 0 AND NOT list_has_all({by_call}, add_keys);
+        UPDATE wanted SET op = 'upsert' WHERE op = 'tag' AND riding;
+        """
+    )
+    merge = ", ".join(f"f.{identifier(f'mf_{tag}')}" for tag in settings.merge_tags)
+    mapped = "[" + ", ".join(quoted(tag) for tag in settings.merge_tags) + "]::VARCHAR[]"
+    person = f"""
+        f.customer_id, f.email_address, {merge + "," if merge else ""} f.tags, f.fingerprint, f.filled,
+        list_filter({mapped}, lambda t: list_contains(string_split(coalesce(h.filled, ''), ','), t)
+                                    AND NOT list_contains(string_split(f.filled, ','), t)) AS clear
+    """
+    # What the export holds once the upsert is acknowledged: what is wanted, and what is still to be taken off.
+    held_after = """
+        list_sort(list_distinct(f.tags || list_filter(coalesce(h.tags, []), lambda t: NOT list_contains(w.keys, lower(t)))))
+    """
+    _copy(
+        connection, into, "posts",
+        f"""
+        SELECT w.subscriber_hash, w.op, w.bucket, w.archived_at, {person}, {held_after} AS held_tags,
+               CASE WHEN w.bucket = 'updated' THEN len(w.add_keys) ELSE 0 END AS pairs
+        FROM wanted w JOIN frame f USING (subscriber_hash) LEFT JOIN mine h USING (subscriber_hash)
+        WHERE w.op IN ('upsert', 'return')
+        UNION ALL BY NAME
+        SELECT w.subscriber_hash, 'ride' AS op, w.bucket, w.archived_at, {person}, {held_after} AS held_tags,
+               len(w.add_keys) AS pairs
+        FROM wanted w JOIN frame f USING (subscriber_hash) LEFT JOIN mine h ON h.subscriber_hash = w.old_hash
+        WHERE w.op = 'move' AND w.riding
+        ORDER BY subscriber_hash
+        """,
+    )  # fmt: skip
+    _copy(
+        connection, into, "moves",
+        f"""
+        SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, {person}, coalesce(h.tags, []) AS held_tags
+        FROM wanted w JOIN frame f USING (subscriber_hash)
+        JOIN members m ON m.subscriber_hash = w.old_hash
+        LEFT JOIN mine h ON h.subscriber_hash = w.old_hash
+        WHERE w.op = 'move' ORDER BY w.subscriber_hash
+        """,
+    )  # fmt: skip
+    _copy(
+        connection, into, "tags",
+        """
+        SELECT tag_key, action, subscriber_hash, email_address, leaving,
+               leaving AND tag_key = max(tag_key) OVER (PARTITION BY subscriber_hash) AS last_one
+        FROM (
+            SELECT unnest(w.add_keys) AS tag_key, 'add' AS action, w.subscriber_hash, f.email_address, false AS leaving
+            FROM wanted w JOIN frame f USING (subscriber_hash) WHERE w.op IN ('tag', 'move') AND NOT w.riding
+            UNION ALL
+            SELECT d.tag_key, 'remove', d.subscriber_hash, f.email_address, false
+            FROM dropping d JOIN frame f USING (subscriber_hash)
+            UNION ALL
+            SELECT unnest(drop_keys), 'remove', subscriber_hash, address, true FROM leaving WHERE op = 'untag'
+        ) ORDER BY tag_key, action, subscriber_hash
+        """,
+    )  # fmt: skip
+    _copy(connection, into, "leaving", "SELECT subscriber_hash, address, op, reason, seen FROM leaving ORDER BY 1")
+    _copy(
+        connection, into, "suppressed",
+        """
+        SELECT w.subscriber_hash, f.email_address, w.customer_id, w.reason
+        FROM wanted w JOIN frame f USING (subscriber_hash)
+        WHERE w.op = 'suppressed' AND w.reason = w.seen
+          AND (w.known_as IS DISTINCT FROM 'suppressed' OR w.known_reason IS DISTINCT FROM w.reason)
+        ORDER BY w.subscriber_hash
+        """,
+    )  # fmt: skip
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, into: Path, name: str, query: str) -> None:
+    path = into / f"{name}.parquet"
+    connection.execute(f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20000)")
+    path.chmod(0o600)
+
+
+def _summarize(
+    connection: duckdb.DuckDBPyConnection, settings: PlanSettings, frame: Counts, route: Route, into: Path
+) -> Plan:
+    buckets = _pairs(connection, "SELECT bucket, count(*) FROM wanted GROUP BY 1")
+    exits = _pairs(connection, "SELECT op, count(*) FROM leaving GROUP BY 1")
+    archived = exits.get("archive", 0) + exits.get("archived_already", 0)
+    counts = Counts(
+        profiles=frame.profiles, excluded=frame.excluded, rejected=frame.rejected, merged=frame.merged,
+        accepted=frame.accepted, no_profile=frame.no_profile,
+        added=buckets.get("added", 0), updated=buckets.get("updated", 0), moved=buckets.get("moved", 0),
+        unchanged=buckets.get("unchanged", 0), suppressed=buckets.get("suppressed", 0),
+        refused=buckets.get("refused", 0), exited=sum(exits.values()), archived=archived,
+        tags_added=_number(
+            connection,
+            "SELECT coalesce(sum(len(add_keys)), 0)::BIGINT FROM wanted WHERE bucket IN ('updated', 'moved')",
+        ),
+        tags_removed=_number(connection, f"SELECT count(*) FROM {_file(into, 'tags')} WHERE action = 'remove'"),
+    )  # fmt: skip
+    return Plan(
+        folder=into,
+        plan_id=_identify(connection, settings, into),
+        counts=counts,
+        calls=Calls(
+            posts=route.posts,
+            moves=buckets.get("moved", 0),
+            tag_calls=route.tag_calls,
+            tags_created=route.tags_created,
+            archives=exits.get("archive", 0),
+        ),
+        held=_number(
+            connection,
+            "SELECT count(*) FROM mine JOIN members m USING (subscriber_hash) WHERE m.state <> 'archived_by_us'",
+        ),
+        growing=_number(
+            connection, "SELECT count(*) FROM wanted WHERE op = 'return' OR (op IN ('upsert', 'ride') AND NOT held)"
+        ),
+        suppressed_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"),
+        refused_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"),
+        exit_reasons=_pairs(connection, "SELECT reason, count(*) FROM leaving GROUP BY 1"),
+        held_by_tag=_pairs(
+            connection,
+            """
+            SELECT unnest(keys), count(*) FROM mine JOIN members m USING (subscriber_hash)
+            WHERE m.state <> 'archived_by_us' GROUP BY 1
+            """,
+        ),
+    )
+
+
+def _identify(connection: duckdb.DuckDBPyConnection, settings: PlanSettings, into: Path) -> str:
+    """A name for exactly these operations: equal plans have equal ids, whenever and wherever they are made."""
+    digest = hashlib.sha256(f"{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode())
+    for name in FILES[:-1]:  # what is only remembered, not sent, is not part of it
+        rows, mark = connection.execute(
+            f"SELECT count(*), coalesce(bit_xor(md5_number(t::VARCHAR)), 0)::VARCHAR FROM {_file(into, name)} t"
+        ).fetchall()[0]
+        digest.update(f"\x1f{name}\x1f{rows}\x1f{mark}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _file(into: Path, name: str) -> str:
+    return f"read_parquet({quoted(into / f'{name}.parquet')})"
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(connection.execute(query).fetchall()[0][0])
+
+
+def _pairs(connection: duckdb.DuckDBPyConnection, query: str) -> Mapping[str, int]:
+    return dict(sorted((str(key), int(count)) for key, count in connection.execute(query).fetchall()))
