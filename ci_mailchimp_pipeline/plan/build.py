@@ -8,7 +8,7 @@ import duckdb
 
 from ci_mailchimp_pipeline.plan.classify import classify
 from ci_mailchimp_pipeline.plan.economy import Route, choose_route
-from ci_mailchimp_pipeline.plan.engine import identifier, open_engine, quoted
+from ci_mailchimp_pipeline.plan.engine import array, identifier, open_engine, quoted
 from ci_mailchimp_pipeline.plan.model import Calls, Counts, Plan, PlanInputs, PlanSettings
 
 FILES = ("posts", "moves", "tags", "leaving", "suppressed")
@@ -38,7 +38,8 @@ def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Rou
         ALTER TABLE wanted ADD COLUMN add_keys VARCHAR[];
         UPDATE wanted SET add_keys = {lacking} WHERE op IN ('tag', 'move', 'upsert');
         CREATE TEMP TABLE dropping AS
-        SELECT w.subscriber_hash, unnest(list_filter(w.had_keys, lambda k: NOT list_contains(w.keys, k))) AS tag_key
+        SELECT w.subscriber_hash, unnest(list_filter(w.had_keys, lambda k: NOT list_contains(w.keys, k)
+                                                        AND list_contains({array(settings.known_tags)}, k))) AS tag_key
         FROM wanted w WHERE w.op IN ('tag', 'move', 'upsert', 'return');
         """
     )
@@ -65,7 +66,7 @@ def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Rou
             """
             SELECT tag_key, count(*) FROM (
                 SELECT tag_key FROM dropping
-                UNION ALL SELECT unnest(drop_keys) FROM leaving WHERE op = 'untag'
+                UNION ALL SELECT unnest(drop_keys) FROM leaving WHERE op = 'untag' AND NOT moving
             ) GROUP BY 1
             """
         ).fetchall()
@@ -76,7 +77,7 @@ def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Rou
 def _write_files(
     connection: duckdb.DuckDBPyConnection, settings: PlanSettings, route: Route, into: Path
 ) -> None:
-    by_call = "[" + ", ".join(quoted(key) for key in sorted(route.by_call)) + "]::VARCHAR[]"
+    by_call = array(sorted(route.by_call))
     connection.execute(
         f"""
         ALTER TABLE wanted ADD COLUMN riding BOOLEAN;
@@ -85,7 +86,7 @@ def _write_files(
         """
     )
     merge = ", ".join(f"f.{identifier(f'mf_{tag}')}" for tag in settings.merge_tags)
-    mapped = "[" + ", ".join(quoted(tag) for tag in settings.merge_tags) + "]::VARCHAR[]"
+    mapped = array(settings.merge_tags)
     person = f"""
         f.customer_id, f.email_address, {merge + "," if merge else ""} f.tags, f.fingerprint, f.filled,
         list_filter({mapped}, lambda t: list_contains(string_split(coalesce(h.filled, ''), ','), t)
@@ -98,12 +99,12 @@ def _write_files(
     _copy(
         connection, into, "posts",
         f"""
-        SELECT w.subscriber_hash, w.op, w.bucket, w.archived_at, {person}, {held_after} AS held_tags,
+        SELECT w.subscriber_hash, w.op, w.bucket, w.archived_at, w.attempts, {person}, {held_after} AS held_tags,
                CASE WHEN w.bucket = 'updated' THEN len(w.add_keys) ELSE 0 END AS pairs
         FROM wanted w JOIN frame f USING (subscriber_hash) LEFT JOIN mine h USING (subscriber_hash)
         WHERE w.op IN ('upsert', 'return')
         UNION ALL BY NAME
-        SELECT w.subscriber_hash, 'ride' AS op, w.bucket, w.archived_at, {person}, {held_after} AS held_tags,
+        SELECT w.subscriber_hash, 'ride' AS op, w.bucket, w.archived_at, w.attempts, {person}, {held_after} AS held_tags,
                len(w.add_keys) AS pairs
         FROM wanted w JOIN frame f USING (subscriber_hash) LEFT JOIN mine h ON h.subscriber_hash = w.old_hash
         WHERE w.op = 'move' AND w.riding
@@ -113,9 +114,11 @@ def _write_files(
     _copy(
         connection, into, "moves",
         f"""
-        SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, {person}, coalesce(h.tags, []) AS held_tags
+        SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, w.attempts, w.riding, {person},
+               coalesce(h.tags, []) AS held_tags, l.op AS old_op, coalesce(l.drop_keys, []) AS old_drop_keys
         FROM wanted w JOIN frame f USING (subscriber_hash)
         JOIN members m ON m.subscriber_hash = w.old_hash
+        LEFT JOIN leaving l ON l.subscriber_hash = w.old_hash
         LEFT JOIN mine h ON h.subscriber_hash = w.old_hash
         WHERE w.op = 'move' ORDER BY w.subscriber_hash
         """,
@@ -132,11 +135,11 @@ def _write_files(
             SELECT d.tag_key, 'remove', d.subscriber_hash, f.email_address, false
             FROM dropping d JOIN frame f USING (subscriber_hash)
             UNION ALL
-            SELECT unnest(drop_keys), 'remove', subscriber_hash, address, true FROM leaving WHERE op = 'untag'
+            SELECT unnest(drop_keys), 'remove', subscriber_hash, address, true FROM leaving WHERE op = 'untag' AND NOT moving
         ) ORDER BY tag_key, action, subscriber_hash
         """,
     )  # fmt: skip
-    _copy(connection, into, "leaving", "SELECT subscriber_hash, address, op, reason, seen FROM leaving ORDER BY 1")
+    _copy(connection, into, "leaving", "SELECT subscriber_hash, address, op, reason FROM leaving WHERE NOT moving ORDER BY 1")
     _copy(
         connection, into, "suppressed",
         """
@@ -159,7 +162,7 @@ def _summarize(
     connection: duckdb.DuckDBPyConnection, settings: PlanSettings, frame: Counts, route: Route, into: Path
 ) -> Plan:
     buckets = _pairs(connection, "SELECT bucket, count(*) FROM wanted GROUP BY 1")
-    exits = _pairs(connection, "SELECT op, count(*) FROM leaving GROUP BY 1")
+    exits = _pairs(connection, "SELECT op, count(*) FROM leaving WHERE NOT moving GROUP BY 1")
     archived = exits.get("archive", 0) + exits.get("archived_already", 0)
     counts = Counts(
         profiles=frame.profiles, excluded=frame.excluded, rejected=frame.rejected, merged=frame.merged,
@@ -193,7 +196,7 @@ def _summarize(
         ),
         suppressed_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"),
         refused_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"),
-        exit_reasons=_pairs(connection, "SELECT reason, count(*) FROM leaving GROUP BY 1"),
+        exit_reasons=_pairs(connection, "SELECT reason, count(*) FROM leaving WHERE NOT moving GROUP BY 1"),
         held_by_tag=_pairs(
             connection,
             """

@@ -7,7 +7,7 @@ Tables made here (narrow: wide columns are joined back when the files are writte
 
 import duckdb
 
-from ci_mailchimp_pipeline.plan.engine import quoted
+from ci_mailchimp_pipeline.plan.engine import array, quoted
 from ci_mailchimp_pipeline.plan.model import PlanSettings
 
 # The clock that stamps a member's last change and the one that stamps an answer are the same server's;
@@ -39,6 +39,7 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
                h.fingerprint IS NOT NULL AND h.fingerprint = f.fingerprint AS same_fields,
                {_KEYS.format(tags="f.tags")} AS keys, h.keys AS held_keys,
                r.kind AS refusal, r.code AS refusal_code,
+               CASE WHEN r.fingerprint = f.fingerprint THEN r.attempts ELSE 0 END AS attempts,
                r.kind IS NOT NULL AND r.kind <> 'suppress' AND r.fingerprint = f.fingerprint
                    AND (r.kind = 'permanent' OR r.retry_at > {settings.now!r}) AS still_refused,
                s.status = 'archived' AND m.state = 'archived_by_us' AND (
@@ -118,7 +119,10 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
 
 
 def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> None:
+    # A tag that the audience no longer has is on nobody: there is nothing to take off.
+    known = array(settings.known_tags)
     unfinished = "NULL" if settings.unfinished_since is None else repr(settings.unfinished_since - ANSWER_DELAY_SECONDS)
+    # ``moving`` rows leave only if their move turns out to be impossible.
     # People whose row is rejected have not left: what we hold on them stays as it is. People Mailchimp will
     # not let us write to keep their hold until they can be written to again.
     connection.execute(
@@ -133,8 +137,10 @@ def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSetti
             SELECT h.subscriber_hash, m.address, m.customer_id, s.status AS seen,
                 CASE WHEN c.customer_key IS NULL THEN 'profile_gone' ELSE 'left_segment' END AS reason,
                 {quoted(settings.on_exit)} = 'archive' AND m.created_by_us = 1 AND o.subscriber_hash IS NULL AS removable,
+                w.old_hash IS NOT NULL AS moving,
                 list_filter(h.keys, lambda k: NOT list_contains(coalesce(o.keys, []), k)
-                                          AND NOT list_contains(coalesce(t.keys, []), k)) AS drop_keys
+                                          AND NOT list_contains(coalesce(t.keys, []), k)
+                                          AND list_contains({known}, k)) AS drop_keys
             FROM mine h
             JOIN members m USING (subscriber_hash)
             LEFT JOIN seen s USING (subscriber_hash)
@@ -142,9 +148,9 @@ def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSetti
             LEFT JOIN (SELECT subscriber_hash, list(tag_key) AS keys FROM foreign_tags GROUP BY 1) t
                 USING (subscriber_hash)
             LEFT JOIN customers c ON c.customer_key = unhex(md5(m.customer_id))
+            LEFT JOIN (SELECT old_hash FROM wanted WHERE op = 'move') w ON w.old_hash = h.subscriber_hash
             WHERE m.state <> 'archived_by_us'
               AND NOT EXISTS (FROM frame f WHERE f.subscriber_hash = h.subscriber_hash)
-              AND NOT EXISTS (FROM wanted w WHERE w.op = 'move' AND w.old_hash = h.subscriber_hash)
               AND NOT EXISTS (FROM rejected r WHERE r.reason <> 'no_profile' AND r.customer_id = m.customer_id)
               AND (coalesce(s.status, 'subscribed') = 'subscribed'
                    OR (s.status = 'archived' AND removable AND s.last_changed >= {unfinished}))

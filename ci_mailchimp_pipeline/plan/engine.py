@@ -1,6 +1,6 @@
 """One bounded DuckDB connection over the plan's inputs; the only place that opens the engine here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,11 @@ def quoted(text: str | Path) -> str:
 def identifier(name: str) -> str:
     """*name* as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def array(texts: Iterable[str]) -> str:
+    """*texts* as a SQL array of strings, empty or not."""
+    return "[" + ", ".join(quoted(text) for text in texts) + "]::VARCHAR[]"
 
 
 @contextmanager
