@@ -1,0 +1,99 @@
+"""Change the address of members whose profile has a new one, so that they keep their history (P10)."""
+
+from dataclasses import dataclass, field
+
+from ci_mailchimp_pipeline.ledger import Acknowledged, Moved, Refused, Suppressed
+from ci_mailchimp_pipeline.mailchimp import endpoints
+from ci_mailchimp_pipeline.mailchimp.bodies import Move
+from ci_mailchimp_pipeline.plan.model import Plan
+from ci_mailchimp_pipeline.sync.batches import Row, rows_of
+from ci_mailchimp_pipeline.sync.tally import Outcome
+from ci_mailchimp_pipeline.sync.upserts import NOT_WRITABLE
+from ci_mailchimp_pipeline.sync.writer import Writer
+
+
+@dataclass(slots=True)
+class Moves:
+    """What became of the moves that did not happen.
+
+    Attributes:
+        impossible: The new address is a member already, or the old member is gone: these people are sent as
+            new ones, and the old member is let go.
+        refused: New hashes that Mailchimp would not take; nothing else is sent for them.
+    """
+
+    impossible: list[Row] = field(default_factory=list)
+    refused: set[bytes] = field(default_factory=set)
+
+    @property
+    def settled_otherwise(self) -> frozenset[bytes]:
+        """Hashes whose planned tag calls no longer apply."""
+        return frozenset(row["subscriber_hash"] for row in self.impossible) | self.refused
+
+
+def send_moves(writer: Writer, plan: Plan) -> Moves:
+    """Send one request per changed address; returns those that have to go another way."""
+    moves = Moves()
+    writer.each(rows_of(plan.moves), lambda row: _send(writer, row, moves))
+    return moves
+
+
+def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
+    outcome = Outcome()
+    body = Move(email_address=row["email_address"], merge_fields=writer.merge_fields(row))
+    answer = endpoints.move_member(writer.client, writer.audience_id, row["old_hash"], body)
+    moved = Moved(
+        old_hash=row["old_hash"],
+        subscriber_hash=row["subscriber_hash"],
+        address=row["email_address"],
+        customer_id=row["customer_id"],
+    )
+    if answer.kind in ("address_taken", "gone"):
+        moves.impossible.append(row)
+    elif answer.kind == "refused" and answer.refusal is not None:
+        refusal = answer.refusal
+        moves.refused.add(row["subscriber_hash"])
+        (outcome.suppressed if refusal.kind == "suppress" else outcome.refused)[refusal.code] += 1
+        writer.record(
+            Refused(
+                subscriber_hash=row["subscriber_hash"],
+                customer_id=row["customer_id"],
+                kind=refusal.kind,
+                code=refusal.code,
+                field=refusal.field,
+                fingerprint=row["fingerprint"],
+                retry_at=writer.retry_at(refusal.kind, row["attempts"] or 0),
+            )
+        )
+    elif answer.status in NOT_WRITABLE:
+        outcome.suppressed[answer.status] += 1
+        moves.refused.add(row["subscriber_hash"])
+        suppressed = Suppressed(
+            subscriber_hash=row["subscriber_hash"],
+            address=row["email_address"],
+            customer_id=row["customer_id"],
+            reason=answer.status,
+        )
+        writer.record(moved, suppressed)
+    else:
+        outcome.buckets["moved"] += 1
+        held = Acknowledged(
+            subscriber_hash=row["subscriber_hash"],
+            address=row["email_address"],
+            customer_id=row["customer_id"],
+            created_by_us=False,
+            tags=tuple(row["held_tags"]),
+            fingerprint=row["fingerprint"],
+            filled=row["filled"],
+        )
+        writer.record(moved, held)
+    return outcome
+
+
+def as_new_members(moves: Moves) -> list[Row]:
+    """The people whose move was impossible, as rows of the upserts; those riding there already are not repeated."""
+    return [
+        {**row, "op": "upsert", "bucket": "added", "held_tags": row["tags"], "pairs": 0, "archived_at": None}
+        for row in moves.impossible
+        if not row["riding"]
+    ]

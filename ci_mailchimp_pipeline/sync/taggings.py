@@ -1,0 +1,118 @@
+"""Add and remove tags with a call per 500 members and tag, adds and removes of one tag sharing the call."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import polars as pl
+
+from ci_mailchimp_pipeline.ledger import Released, Retagged
+from ci_mailchimp_pipeline.mailchimp import endpoints
+from ci_mailchimp_pipeline.plan.model import Plan
+from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
+from ci_mailchimp_pipeline.sync.moves import Moves
+from ci_mailchimp_pipeline.sync.tally import Outcome
+from ci_mailchimp_pipeline.sync.writer import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagIds:
+    """The audience's tags: key (lower case) to Mailchimp's id and the name as we write it."""
+
+    ids: Mapping[str, str]
+    names: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Taggings:
+    """People whose tag calls were not all taken; they are not counted as updated or gone."""
+
+    failed: set[bytes] = field(default_factory=set)
+
+
+def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> None:
+    """Work through the tags one after the other: who leaves is let go with the call of their last tag."""
+    state = Taggings()
+    settled = moves.settled_otherwise
+    keys = pl.scan_parquet(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
+    extra = [_removal(row, key) for row in moves.impossible if row["old_op"] == "untag" for key in row["old_drop_keys"]]
+    for key in sorted({*keys, *(row["tag_key"] for row in extra)}):
+        calls = _calls(plan, key, settled, [row for row in extra if row["tag_key"] == key])
+        writer.each(calls, lambda call, key=key: _send(writer, tags, key, call, state))  # type: ignore[misc]
+    _count_people(writer, plan, settled, state)
+
+
+def _removal(row: Row, key: str) -> Row:
+    return {
+        "tag_key": key,
+        "action": "remove",
+        "subscriber_hash": row["old_hash"],
+        "email_address": row["old_address"],
+        "leaving": True,
+        "last_one": key == max(row["old_drop_keys"]),
+        "extra": True,
+    }
+
+
+def _calls(plan: Plan, key: str, settled: frozenset[bytes], extra: list[Row]) -> Iterator[tuple[list[Row], list[Row]]]:
+    def planned(action: str) -> Iterator[Row]:
+        chosen = (pl.col("tag_key") == key) & (pl.col("action") == action)
+        return (row for row in rows_of(plan.tags, where=chosen) if row["subscriber_hash"] not in settled)
+
+    def removals() -> Iterator[Row]:
+        yield from planned("remove")
+        yield from extra
+
+    for adds, removes in zip_longest(batches_of(planned("add")), batches_of(removals()), fillvalue=[]):
+        yield list(adds), list(removes)
+
+
+def _send(writer: Writer, tags: TagIds, key: str, call: tuple[list[Row], list[Row]], state: Taggings) -> Outcome:
+    adds, removes = call
+    answer = endpoints.update_tag(
+        writer.client,
+        writer.audience_id,
+        tags.ids[key],
+        add=[row["email_address"] for row in adds],
+        remove=[row["email_address"] for row in removes],
+    )
+    not_taken = set(answer.refused)
+    outcome = Outcome()
+    records: list[Retagged | Released] = []
+    for row in adds:
+        if row["subscriber_hash"] in not_taken:
+            state.failed.add(row["subscriber_hash"])
+            continue
+        outcome.buckets["tags_added"] += 1
+        records.append(Retagged(subscriber_hash=row["subscriber_hash"], added=(tags.names[key],), removed=()))
+    for row in removes:
+        if row["subscriber_hash"] in not_taken:
+            state.failed.add(row["subscriber_hash"])
+            continue
+        outcome.buckets["tags_removed"] += 1
+        if row["leaving"] and row["last_one"] and row["subscriber_hash"] not in state.failed:
+            records.append(Released(subscriber_hash=row["subscriber_hash"]))
+            outcome.buckets["exited"] += 1
+        else:
+            records.append(Retagged(subscriber_hash=row["subscriber_hash"], added=(), removed=(key,)))
+    writer.record(*records)
+    return outcome
+
+
+def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: Taggings) -> None:
+    """Count the members that needed nothing but tag calls: updated when all of theirs were taken."""
+    posted = pl.scan_parquet(plan.posts).select("subscriber_hash")
+    moved = pl.scan_parquet(plan.moves).select("subscriber_hash")
+    people = (
+        pl.scan_parquet(plan.tags)
+        .filter(~pl.col("leaving"))
+        .select(pl.col("subscriber_hash").unique())
+        .join(posted, on="subscriber_hash", how="anti")
+        .join(moved, on="subscriber_hash", how="anti")
+        .collect()["subscriber_hash"]
+    )
+    counted = Counter("tag_refused" if each in state.failed else "updated" for each in people if each not in settled)
+    writer.tally.add(
+        Outcome(buckets=Counter(updated=counted["updated"]), refused=Counter(tag_refused=counted["tag_refused"]))
+    )
