@@ -1,0 +1,67 @@
+"""The one door to the database: transactions, one writer at a time, errors in our own words."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ci_mailchimp_pipeline.errors import PipelineError
+from ci_mailchimp_pipeline.ledger.statements import Statements
+
+Meaning = Callable[[BaseException | None], PipelineError | None]
+
+
+class Database:
+    """Transactions on the ledger, from any thread.
+
+    Args:
+        engine: Where it lives; closed with this object.
+        meaning: What an error of the driver means to a person; None for a bug of ours.
+        read_only: Whether writing is a mistake of the caller.
+    """
+
+    def __init__(self, engine: Engine, meaning: Meaning, *, read_only: bool = False) -> None:
+        self.read_only = read_only
+        self.statements = Statements(engine.dialect)
+        self._engine = engine
+        self._writing_engine = engine.execution_options(writing=True)
+        self._meaning = meaning
+        self._one_writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees the ledger as it was at its first query.
+
+        Raises:
+            PipelineError: What the database's error means: see ``sqlite.meaning``.
+        """
+        with self._in_our_words(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes; it waits for other writers and is on disk when the block has ended.
+
+        Raises:
+            PipelineError: ``ledger_read_only``, or what the database's error means.
+        """
+        if self.read_only:
+            raise PipelineError("ledger_read_only", "a dry run tried to write to the ledger")
+        with self._in_our_words(), self._one_writer, self._writing_engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all files back; what was committed stays."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            known = self._meaning(error.orig)
+            if known is None:
+                raise
+            raise known from None
