@@ -1,0 +1,143 @@
+"""exports.yaml → Config, or every problem in it at once. Reads the file and the environment, writes nothing."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ci_mailchimp_pipeline.config.config import Config
+from ci_mailchimp_pipeline.config.declared import Declared
+from ci_mailchimp_pipeline.config.plugins import installed_plugins
+from ci_mailchimp_pipeline.config.rules import find_keys, shown
+from ci_mailchimp_pipeline.config.text import decode, line_and_column, read_file
+from ci_mailchimp_pipeline.config.tree import SyntaxProblem, Tree
+from ci_mailchimp_pipeline.errors import FixConfigError, Place, Problem
+
+MAX_PROBLEMS = 1_000  # nobody reads more of them at once
+_SWITCH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def find_config(path: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the configuration file: *path*, else CI_MAILCHIMP_CONFIG, else ./exports.yaml.
+
+    Raises:
+        FixConfigError: ``config_not_found``: there is nothing at that path.
+    """
+    if path is not None:
+        found, origin = Path(path), "--config"
+    elif environ.get("CI_MAILCHIMP_CONFIG"):
+        found, origin = Path(environ["CI_MAILCHIMP_CONFIG"]), "CI_MAILCHIMP_CONFIG"
+    else:
+        found, origin = (
+            Path("exports.yaml"),
+            "the default, because neither --config nor CI_MAILCHIMP_CONFIG is given",
+        )
+    try:
+        absolute = found.expanduser().absolute()
+        if os.path.lexists(absolute):
+            return absolute
+    except (ValueError, RuntimeError):  # a NUL in the path, or ~name of nobody
+        absolute = found
+    message = f"there is no configuration file {shown_path(absolute)} ({origin})"
+    raise FixConfigError(
+        "config_not_found", message, fix="name the file with --config FILE, or set CI_MAILCHIMP_CONFIG"
+    )
+
+
+def shown_path(path: Path) -> str:
+    """Return *path* as messages show it: relative to the current folder when below it."""
+    cwd = Path.cwd()
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
+def load_config(
+    path: str | Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    plugins: Mapping[str, type] | None = None,
+) -> Config:
+    """Read the configuration. No network, no data, nothing is created.
+
+    Args:
+        path: The file; see `find_config`.
+        environ: The environment variables.
+        plugins: Source types to know instead of the installed ones, by name.
+
+    Raises:
+        FixConfigError: ``config_not_found``, or ``invalid_config`` with every problem there is, in the order of the file.
+    """
+    file = find_config(path, environ)
+    name = shown_path(file)
+    data = read_file(file, name)
+    text = decode(data, name)
+    leaks = [_leak(text, offset, name) for offset in find_keys(text)]
+    try:
+        tree = Tree(text, name)
+    except SyntaxProblem as error:
+        raise _invalid([error.problem, *leaks], name) from None
+    sources = (
+        installed_plugins()
+        if plugins is None
+        else {key: lambda loaded=loaded: loaded for key, loaded in plugins.items()}
+    )
+    declared = Declared(tree, sources)
+    problems = [*declared.problems]
+    sandbox = _SWITCH.get(environ.get("CI_MAILCHIMP_SANDBOX", "").strip().lower())
+    if sandbox is None:
+        what = f"the environment variable CI_MAILCHIMP_SANDBOX is {shown(environ['CI_MAILCHIMP_SANDBOX'])}, neither 1 nor 0"
+        problems.append(Problem(what, "set it to 1 (every run is a dry run) or remove it"))
+    lines = {problem.place.line for problem in problems if problem.place and "secret" in problem.message}
+    problems += [leak for leak in leaks if leak.place and leak.place.line not in lines]
+    if problems or declared.file is None:
+        raise _invalid(problems, name)
+    return Config(
+        path=file,
+        folder=file.parent,
+        home=_home(file, environ),
+        ledger_url=environ.get("CI_MAILCHIMP_LEDGER") or None,
+        sandbox=bool(sandbox) or declared.file.sandbox,
+        source_type=declared.source_type,
+        source_options=declared.source_options,
+        connections=declared.connections,
+        exports=declared.exports,
+        alerts=declared.file.alerts,
+        digest=hashlib.sha256(data).hexdigest(),
+        _tree=tree,
+    )
+
+
+def _home(file: Path, environ: Mapping[str, str]) -> Path:
+    given = environ.get("CI_MAILCHIMP_HOME")
+    return Path(given).expanduser().absolute() if given else file.parent / ".ci_mailchimp"
+
+
+def _leak(text: str, offset: int, name: str) -> Problem:
+    line, column = line_and_column(text, offset)
+    what = "this looks like a Mailchimp API key; a secret must not stand in this file, not even in a comment"
+    fix = "revoke the key in Mailchimp, make a new one, and write {env: NAME} where it is needed"
+    return Problem(what, fix, Place(name, line, column))
+
+
+def _invalid(problems: list[Problem], name: str) -> FixConfigError:
+    ordered = sorted(
+        problems,
+        key=lambda problem: (problem.place.line or 0, problem.place.column or 0) if problem.place else (0, 0),
+    )
+    if len(ordered) > MAX_PROBLEMS:
+        rest = len(ordered) - MAX_PROBLEMS
+        ordered = [
+            *ordered[:MAX_PROBLEMS],
+            Problem(f"{rest:,} more problems are not listed", "", Place(name)),
+        ]
+    count = "1 problem" if len(ordered) == 1 else f"{len(ordered):,} problems"
+    return FixConfigError("invalid_config", f"{name}: {count}", problems=ordered)

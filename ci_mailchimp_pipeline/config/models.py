@@ -1,0 +1,317 @@
+"""What exports.yaml declares, as frozen models. Their field descriptions are the reference in docs/exports.md."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+
+from ci_mailchimp_pipeline.config.fields import (
+    MergeSource,
+    MergeSources,
+    Prefer,
+    Preferences,
+    Requirements,
+    Schedule,
+    ScheduleForm,
+    Segment,
+)
+from ci_mailchimp_pipeline.config.rules import (
+    AUDIENCE_PATTERN,
+    Id,
+    Text,
+    breach,
+    check_api_root,
+    first_repeated,
+    shown,
+)
+from ci_mailchimp_pipeline.config.secrets import Model, SecretRef
+
+Role = Literal["administrator", "contributor"]
+AlertKind = Literal["failed", "stopped", "warning", "recovered"]
+
+MAX_PROFILES = 1_000_000  # the original connector's limit for one export
+MAX_CONNECTIONS = 10  # Mailchimp: simultaneous connections of one account
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def _distinct(words: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = first_repeated(words)
+    if repeated is not None:
+        raise breach(f"{shown(words[repeated])} is given twice", "remove one of the two", at=(repeated,))
+    return words
+
+
+def _as_date(value: object) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(
+            value if isinstance(value, str) and re.fullmatch(r"[0-9-]{10}", value) else ""
+        )
+    except ValueError:
+        raise breach(f"{shown(value)} is not a date", "write year-month-day, like 2026-11-23") from None
+
+
+class Consent(Model):
+    """Who agreed, for the organisation, that personal data go to Mailchimp, and when."""
+
+    agreed_by: Text = Field(description="Who agreed.", examples=["ana@contoso.example"])
+    agreed_on: Annotated[date, BeforeValidator(_as_date)] = Field(
+        description="The day on which they agreed: year-month-day.", examples=["2026-11-23"]
+    )
+
+
+class Owner(Model):
+    """Who answers for an export, and in which role they may use a connection."""
+
+    name: Text = Field(description="A person or a team.", examples=["ben@contoso.example"])
+    role: Role = Field(
+        description="The connection's `allowed_roles` must hold it.", examples=["administrator"]
+    )
+
+
+class ConnectionKeys(Model):
+    """The keys of one connection in the file."""
+
+    type: Literal["mailchimp"] = Field(description="The kind of account.", examples=["mailchimp"])
+    display_name: Text = Field(
+        description="What people see; may change freely.", examples=["Contoso newsletter account"]
+    )
+    api_key: SecretRef | None = Field(
+        default=None,
+        description="Where the API key is. Either this or `token`.",
+        examples=[{"env": "MAILCHIMP_API_KEY"}],
+    )
+    token: SecretRef | None = Field(
+        default=None,
+        validate_default=True,
+        description="Where `ci-mailchimp connect` stored the OAuth token, instead of `api_key`.",
+        examples=[{"file": ".ci_mailchimp/newsletter.token"}],
+    )
+    allowed_roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        default=("administrator",), description="Whose exports may use it."
+    )
+    consent: Consent | None = Field(
+        default=None,
+        description="Data privacy and compliance. Without it nothing is ever sent over this connection.",
+    )
+    contact_limit: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="How many contacts the Mailchimp plan allows. A run that would pass it is stopped.",
+        examples=[50000],
+    )
+    max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
+        default=8, description="Requests at once. Mailchimp allows 10 for one account; leave room for others."
+    )
+    api_root: Annotated[Text, AfterValidator(check_api_root)] | None = Field(
+        default=None,
+        description="Another address of the API: https, or http to this machine for the emulator.",
+        examples=["http://127.0.0.1:8899/3.0"],
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _one_credential(cls, token: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if "api_key" in info.data and (token is None) == (info.data["api_key"] is None):
+            both = (
+                "both 'api_key' and 'token' are given" if token else "neither 'api_key' nor 'token' is given"
+            )
+            raise breach(
+                f"{both}; a connection has one of them",
+                "write api_key: {env: MAILCHIMP_API_KEY}, or the token that `ci-mailchimp connect` stored",
+            )
+        return token
+
+
+class Connection(ConnectionKeys):
+    """One Mailchimp account, and who may use it."""
+
+    id: str
+
+
+class Guards(Model):
+    """Shares above which a run is stopped before anything is sent; null switches a guard off."""
+
+    max_exit_percent: Percent | None = Field(
+        default=20.0, description="Of the members that this export holds now: how many may leave in one run."
+    )
+    max_rejected_percent: Percent | None = Field(
+        default=10.0, description="Of the profiles: how many may be unfit to be sent."
+    )
+    max_growth_percent: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="Of the members that this export holds now: how many may be added in one run.",
+    )
+
+
+class ExportKeys(Model):
+    """The keys of one export in the file."""
+
+    display_name: Text = Field(description="What people see; may change freely.", examples=["VIP newsletter"])
+    connection: Id | None = Field(
+        description="Id of a connection; null detaches the export: it keeps its configuration and never runs.",
+        examples=["newsletter"],
+    )
+    audience_id: Annotated[str, StringConstraints(pattern=AUDIENCE_PATTERN)] = Field(
+        description="The Mailchimp audience. It must exist; it is never created.", examples=["a1b2c3d4e5"]
+    )
+    owner: Owner = Field(
+        description="Who answers for it.", examples=[{"name": "ben@contoso.example", "role": "administrator"}]
+    )
+    email: Text = Field(description="The profile column that holds the address.", examples=["EMail"])
+    first_name: Text | None = Field(
+        default=None, description="The profile column for the merge field FNAME.", examples=["FirstName"]
+    )
+    last_name: Text | None = Field(
+        default=None, description="The profile column for the merge field LNAME.", examples=["LastName"]
+    )
+    merge_fields: MergeSources = Field(
+        default_factory=dict,
+        description="More merge fields: merge tag → profile column, `{column, type}`, or the parts of an address.",
+        examples=[{"CITY": "City", "BIRTHDAY": "DateOfBirth"}],
+    )
+    segments: Annotated[tuple[Segment, ...], Field(min_length=1)] = Field(
+        description="The source's segments to export. A member of several is sent once, with all tags.",
+        examples=[["HighValueSegment", {"name": "NewsletterSubscribers", "tag": "Newsletter"}]],
+    )
+    schedule: ScheduleForm = Field(
+        default=Schedule(kind="refresh"),
+        description="`refresh`: after each refresh of the source; `off`: on demand only; or a cron schedule.",
+        examples=[{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}],
+    )
+    require: Requirements = Field(
+        default_factory=dict,
+        description="Only profiles whose columns hold these values (or one of a list) are sent.",
+        examples=[{"EmailSubscriber": True}],
+    )
+    prefer: Preferences = Field(
+        default=(),
+        description="Which profile wins when several share an address: columns, each with `asc` (default) or `desc`. Then the customer id.",
+        examples=[["Income desc"]],
+    )
+    on_exit: Literal["keep", "remove_tag", "archive"] = Field(
+        default="remove_tag", description="What happens to a member who left every segment of the export."
+    )
+    new_members: Literal["subscribed", "pending"] = Field(
+        default="subscribed",
+        description="Status of a new member; `pending` is double opt-in: Mailchimp mails each of them first.",
+    )
+    max_profiles: Annotated[int, Field(ge=1, le=MAX_PROFILES)] = Field(
+        default=MAX_PROFILES, description="An export with more profiles is stopped, never cut."
+    )
+    create_merge_fields: bool = Field(
+        default=False, description="Create in the audience the mapped merge fields that it lacks."
+    )
+    guards: Guards = Field(
+        default=Guards(), description="Shares above which a run is stopped before anything is sent."
+    )
+    fresh_within_hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="No successful run for so many hours is a failed freshness check and an alert.",
+        examples=[26],
+    )
+    enabled: bool = Field(default=True, description="false: the export never runs.")
+
+    @field_validator("merge_fields")
+    @classmethod
+    def _names_once(
+        cls, merge_fields: dict[str, MergeSource], info: ValidationInfo
+    ) -> dict[str, MergeSource]:
+        for key, tag in (("first_name", "FNAME"), ("last_name", "LNAME")):
+            if tag in merge_fields and info.data.get(key) is not None:
+                raise breach(
+                    f"'{tag}' is mapped twice: here and by '{key}'", "remove one of the two", at=(tag,)
+                )
+        return merge_fields
+
+    @field_validator("segments")
+    @classmethod
+    def _segments_once(cls, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        repeated = first_repeated([segment.name for segment in segments])
+        if repeated is not None:
+            raise breach(
+                f"the segment {shown(segments[repeated].name)} is given twice",
+                "remove one of the two",
+                at=(repeated,),
+            )
+        return segments
+
+
+class Export(ExportKeys):
+    """One declaration of what goes to which audience under which tags."""
+
+    id: str
+
+    @property
+    def fields(self) -> dict[str, MergeSource]:
+        """Every mapped merge field: FNAME, LNAME, then the others by merge tag, whatever their order in the file."""
+        named = {"FNAME": self.first_name, "LNAME": self.last_name}
+        first = {
+            tag: MergeSource(tag=tag, column=column) for tag, column in named.items() if column is not None
+        }
+        rest = {tag: source for tag, source in sorted(self.merge_fields.items()) if tag not in named}
+        return {
+            tag: source for tag in named if (source := first.get(tag) or self.merge_fields.get(tag))
+        } | rest
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every profile column that this export reads, distinct and sorted."""
+        mapped = [column for source in self.fields.values() for column in source.columns]
+        return tuple(sorted({self.email, *mapped, *self.require, *(one.column for one in self.prefer)}))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of this export, distinct, in the order of its segments."""
+        return tuple(dict.fromkeys(segment.tag for segment in self.segments))
+
+
+class Alert(Model):
+    """Where a message goes, and about what."""
+
+    to: SecretRef = Field(
+        description="Where the address of the receiver is.", examples=[{"env": "ALERT_URL"}]
+    )
+    on: Annotated[tuple[AlertKind, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        default=("failed", "stopped", "warning", "recovered"),
+        description="What to report. One message per incident.",
+    )
+
+
+class File(Model):
+    """The keys at the top of the file."""
+
+    version: Literal[1] = Field(description="Of this format.", examples=[1])
+    source: dict[str, Any] = Field(
+        description="Where profiles and segment membership come from.",
+        examples=[
+            {
+                "type": "files",
+                "profiles": "data/unified_profiles.parquet",
+                "membership": "data/segment_membership.parquet",
+            }
+        ],
+    )
+    connections: dict[Id, dict[str, Any]] = Field(
+        default_factory=dict, description="Mailchimp accounts, by id. Administrators own this block."
+    )
+    defaults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Any keys of an export, for all exports. What an export says itself wins, key by key; `guards` are taken over guard by guard.",
+    )
+    exports: dict[Id, dict[str, Any]] = Field(
+        description="Exports, by id. Contributors own this block.", examples=[{"vip_newsletter": {}}]
+    )
+    alerts: tuple[Alert, ...] = Field(
+        default=(), description="Who hears of failed, stopped and doubtful runs."
+    )
+    sandbox: bool = Field(default=False, description="true: every run is a dry run, whoever starts it.")

@@ -1,0 +1,183 @@
+"""What a model found wrong, in our words: where, which value, the legal ones, and what to type."""
+
+import re
+import types
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ci_mailchimp_pipeline.config.rules import LEGAL, near_miss, shown, suggestion, unknown_key
+from ci_mailchimp_pipeline.config.secrets import SecretRef
+from ci_mailchimp_pipeline.config.tree import Path, Tree
+from ci_mailchimp_pipeline.errors import Problem
+
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_FIXES = {
+    "a text": "write a text",
+    "a whole number": "write a whole number, without quotes",
+    "a number": "write a number, without quotes",
+    "true or false": "write true or false, without quotes",
+    "a list": "write a list: [ONE, TWO]",
+    "a mapping": "write a mapping: {KEY: VALUE}",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def worded(
+    error: ValidationError, *, model: type[BaseModel], tree: Tree, at: Path = ()
+) -> Iterator[tuple[Path, Problem]]:
+    """Yield every problem in *error* with its path within *model*.
+
+    Args:
+        error: What *model* raised.
+        model: The model that was to be read.
+        tree: The file.
+        at: Where in the file the model's mapping stands.
+    """
+    details = error.errors(include_url=False)
+    meant = {
+        (*detail["loc"][:-1], near_miss(str(detail["loc"][-1]), _keys(_kind_at(model, detail["loc"][:-1]))))
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+    }
+    for detail in details:
+        if detail["type"] == "missing" and detail["loc"] in meant:
+            continue  # the misspelt key is the problem, and says so
+        yield detail["loc"], _problem(detail, model=model, tree=tree, at=at)
+
+
+def label(path: Path) -> str:
+    """Return a path as people write it: exports.vip.segments[0]."""
+    text = ""
+    for step in path:
+        name = str(step) if re.fullmatch(r"\w{1,60}", str(step)) else shown(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{name}" if text else name
+    return text
+
+
+def said(path: Path, what: str) -> str:
+    """Return what is wrong with the name of where it is in front."""
+    return f"{label(path)}: {what}" if path else what
+
+
+def _problem(detail: ErrorDetails, *, model: type[BaseModel], tree: Tree, at: Path) -> Problem:
+    loc, kind = detail["loc"], detail["type"]
+    is_key = kind == "extra_forbidden" or loc[-1:] == ("[key]",)
+    inner = tuple(step for step in loc if step != "[key]")
+    context: dict[str, Any] = detail.get("ctx", {})
+    path = (*at, *inner, *context.get("at", ()))
+    place = tree.place(path, key=is_key)
+    if kind == "missing":
+        what, fix = _missing(_kind_at(model, inner[:-1]), str(inner[-1]))
+        return Problem(said(tree.known(path[:-1]), what), fix, place)
+    if kind == "extra_forbidden":
+        what, fix = unknown_key(str(inner[-1]), _keys(_kind_at(model, inner[:-1])))
+        return Problem(said(tree.known(path[:-1]), what), fix, place)
+    is_secret = any(_kind_at(model, inner[:end]) is SecretRef for end in range(len(inner) + 1))
+    found = "the value there" if is_secret else shown(detail["input"])
+    what, fix = _what(kind, detail, context, found, tree.raw(path))
+    return Problem(said(tree.known(path), what), fix, place)
+
+
+def _what(
+    kind: str, detail: ErrorDetails, context: dict[str, Any], found: str, raw: str | None
+) -> tuple[str, str]:
+    value = detail["input"]
+    if kind == "rule":
+        return context["what"], context["fix"]
+    if kind in _EXPECTED:
+        return _wrong_type(_EXPECTED[kind], value, found, raw)
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        limit = f"{words} {context[name]:,}"
+        return f"must be {limit}, not {found}", f"write {limit}"
+    if kind == "literal_error":
+        legal = context["expected"]
+        hint = suggestion(value, re.findall(r"'([^']*)'", legal)) if isinstance(value, str) else ""
+        return f"must be {legal}, not {found}.{hint}", f"write {legal}"
+    if kind == "string_pattern_mismatch":
+        legal = LEGAL.get(context["pattern"], f"a text of the form {context['pattern']}")
+        return f"{found} is not {legal}", f"write {legal}"
+    if kind == "too_short":
+        return "is empty; at least one is needed", "name at least one"
+    if kind == "string_too_long":
+        return (
+            f"has {len(value):,} characters; at most {context['max_length']} are allowed",
+            "write a shorter one",
+        )
+    return f"{detail['msg']}, not {found}", "see docs/exports.md for what may stand here"
+
+
+def _wrong_type(expected: str, value: object, found: str, raw: str | None) -> tuple[str, str]:
+    what = f"must be {expected}, not {found}"
+    if value is None:
+        return what, f"{_FIXES[expected]}, or remove the line"
+    if expected == "a text" and raw is not None:
+        return f"{what}, as YAML reads {raw}", f'put it in quotes: "{raw}"'
+    return what, _FIXES[expected]
+
+
+def _missing(kind: Any, key: str) -> tuple[str, str]:
+    field = kind.model_fields.get(key) if _is_model(kind) else None
+    examples = field.examples if field else None
+    # in a list, because a plain scalar of its own ends with the line "..."
+    value = (
+        yaml.safe_dump([examples[0]], default_flow_style=True, sort_keys=False, width=500)[1:-2]
+        if examples
+        else "…"
+    )
+    return f"{shown(key)} is missing", f"add {key}: {value}"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _keys(kind: Any) -> Sequence[str]:
+    return tuple(kind.model_fields) if _is_model(kind) else ()
+
+
+def _kind_at(kind: Any, loc: Sequence[str | int]) -> Any:
+    """Return the annotation that *loc* leads to from the model *kind*, or None."""
+    for step in loc:
+        kind = _inside(kind, step)
+    return _plain(kind)
+
+
+def _plain(kind: Any) -> Any:
+    """Return *kind* without Annotated and Optional."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    if get_origin(kind) in {Union, types.UnionType}:
+        return _plain(get_args(kind)[0])
+    return kind
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    kind = _plain(kind)
+    if _is_model(kind):
+        field = kind.model_fields.get(str(step))
+        return field.annotation if field else None
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple and arguments:
+        return arguments[0]
+    return arguments[1] if get_origin(kind) is dict else None
