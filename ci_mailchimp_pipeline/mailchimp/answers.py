@@ -1,0 +1,137 @@
+"""What Mailchimp answered, as the steps that ask need it. No ``repr`` shows whom it is about."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ci_mailchimp_pipeline.mailchimp.refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose key it is. ``account_id`` is what stays when names change."""
+
+    account_id: str
+    account_name: str = field(repr=False)
+    role: str
+    pricing_plan_type: str
+    total_subscribers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience; its counts are at least five minutes old."""
+
+    id: str
+    name: str
+    web_id: int
+    double_optin: bool
+    marketing_permissions: bool
+    member_count: int
+    unsubscribe_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceField:
+    """A merge field: its tag (``FNAME``), type, and what it allows."""
+
+    tag: str
+    type: str
+    name: str
+    required: bool
+    choices: tuple[str, ...]
+    date_format: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeFields:
+    """All merge fields of an audience, and how many its plan allows (None when Mailchimp does not say)."""
+
+    fields: tuple[AudienceField, ...]
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag of an audience; ``member_count`` counts active members only."""
+
+    id: str
+    name: str
+    member_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagAnswer:
+    """What changed. Who is in none of the three had the tag (or lacked it) already, or is no member."""
+
+    added: set[bytes] = field(repr=False)
+    removed: set[bytes] = field(repr=False)
+    refused: list[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenMember:
+    """A member as it was read; times are seconds since 1970."""
+
+    subscriber_hash: bytes = field(repr=False)
+    status: str
+    last_changed: float | None
+    timestamp_opt: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberPage:
+    """Up to 1,000 members, of ``total`` in all."""
+
+    total: int
+    members: list[SeenMember] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAnswer:
+    """A member as Mailchimp says it is now; ``timestamp_opt`` in seconds since 1970."""
+
+    subscriber_hash: bytes = field(repr=False)
+    status: str
+    timestamp_opt: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpsertAnswer:
+    """What became of a batch: everyone who was sent is in exactly one of the first four.
+
+    Attributes:
+        missing: Sent, and not mentioned in the answer at all.
+        repeated: The batch was sent more than once, so an earlier try may have created who is ``updated``.
+    """
+
+    created: list[MemberAnswer] = field(repr=False)
+    updated: list[MemberAnswer] = field(repr=False)
+    refused: list[Refusal] = field(repr=False)
+    missing: list[bytes] = field(repr=False)
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAnswer:
+    """What became of a member's new address.
+
+    ``address_taken``: another member has it. ``gone``: there is no member at the old one. ``status`` is the
+    member's when it moved; ``refusal`` says why when it was refused.
+    """
+
+    kind: Literal["moved", "address_taken", "gone", "refused"]
+    status: str | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveAnswer:
+    """``already``: there is no such member, or it cannot be archived (archived, pending, bounced).
+
+    ``at`` is Mailchimp's own time of the answer. ``repeated``: an earlier try may be what archived it.
+    """
+
+    kind: Literal["archived", "already"]
+    at: float | None
+    repeated: bool

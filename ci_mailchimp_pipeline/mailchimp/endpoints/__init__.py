@@ -1,0 +1,34 @@
+"""What can be asked of Mailchimp, each call a function that takes the client first.
+
+``create_*``, ``upsert_*``, ``update_*``, ``move_*`` and ``archive_*`` write, and repeating them changes
+nothing more; everything else only reads.
+"""
+
+from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import (
+    account,
+    audience,
+    audiences,
+    create_merge_field,
+    merge_fields,
+    server_time,
+)
+from ci_mailchimp_pipeline.mailchimp.endpoints.members import members
+from ci_mailchimp_pipeline.mailchimp.endpoints.tags import create_tag, tag_members, tags, update_tag
+from ci_mailchimp_pipeline.mailchimp.endpoints.writing import archive_member, move_member, upsert_members
+
+__all__ = [
+    "account",
+    "archive_member",
+    "audience",
+    "audiences",
+    "create_merge_field",
+    "create_tag",
+    "members",
+    "merge_fields",
+    "move_member",
+    "server_time",
+    "tag_members",
+    "tags",
+    "update_tag",
+    "upsert_members",
+]

@@ -1,0 +1,78 @@
+"""Reading the members of an audience."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.mailchimp.answers import MemberPage, SeenMember
+from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
+from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, hash_of, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
+
+_PARTS = ("id", "email_address", "status", "last_changed", "timestamp_opt")
+
+
+class _Members(msgspec.Struct):
+    members: list[MemberRow]
+    total_items: int | str | None = None
+
+
+_MEMBERS = msgspec.json.Decoder(_Members, strict=False)
+
+
+def members(
+    client: MailchimpClient, audience_id: str, status: str, *, max_pages: int | None = None
+) -> Iterator[MemberPage]:
+    """The audience's members of one status, the longest unchanged first. Read-only.
+
+    A member may come twice; none that keeps its status is missed, however many change meanwhile.
+
+    Args:
+        client: The account.
+        audience_id: The audience.
+        status: subscribed, unsubscribed, cleaned, pending, transactional or archived.
+        max_pages: Stop after so many; 1 is enough to learn the total.
+
+    Raises:
+        FixConfigError: ``unknown_audience``.
+        RunLaterError: ``mailchimp_page_empty`` and the like: the list was not given whole.
+    """
+    read = pages(
+        client,
+        f"{audience_path(audience_id)}/members",
+        what="to read members",
+        answer=_MEMBERS,
+        keys=lambda page: [hash_of(row) for row in page.members],
+        query={
+            "status": status,
+            "sort_field": "last_changed",
+            "sort_dir": "ASC",
+            "fields": ",".join([*(f"members.{part}" for part in _PARTS), "total_items"]),
+        },
+        absent=unknown_audience(audience_id),
+    )
+    for number, page in enumerate(islice(read, max_pages)):
+        total = whole(page.total_items)
+        if number == 0 and total and not page.members:
+            # Taken as "nobody", it would hide every opt-out.
+            raise RunLaterError(
+                "mailchimp_page_empty",
+                f"Mailchimp counts {total} members of status {status!r} and gave none of them.",
+                fix="Run it again later.",
+            )
+        yield MemberPage(
+            total=total,
+            members=[
+                SeenMember(
+                    subscriber_hash=key,
+                    status=row.status or status,
+                    last_changed=seconds(row.last_changed),
+                    timestamp_opt=seconds(row.timestamp_opt),
+                )
+                for row in page.members
+                if (key := hash_of(row)) is not None
+            ],
+        )
