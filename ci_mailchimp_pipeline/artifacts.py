@@ -1,0 +1,78 @@
+"""Folders that are complete or absent: written privately under another name, manifest last, then renamed."""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from ci_mailchimp_pipeline.errors import FixDataError
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+FORMAT = 1  # of the manifest
+
+
+@contextmanager
+def draft(final: Path) -> Iterator[Path]:
+    """Yield a new private folder beside *final* to write in; afterwards it is gone, published or not."""
+    final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    work = final.with_name(f".{final.name}.{secrets.token_hex(4)}{PARTIAL}")
+    work.mkdir(mode=0o700)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def publish(work: Path, final: Path, *, rows: Mapping[str, int], facts: Mapping[str, Any]) -> None:
+    """Make the files of *rows* (name → row count) in the draft *work* the folder *final*, with a manifest.
+
+    The manifest also holds *facts*, which are JSON values. Other files in the draft are dropped; other
+    files that *final* holds already stay.
+    """
+    files = {name: {"rows": count, "sha256": _sha256(work / name)} for name, count in sorted(rows.items())}
+    manifest = json.dumps({"format": FORMAT, "files": files, **facts}, indent=1)
+    (work / MANIFEST).write_text(manifest, encoding="utf-8")
+    for path in list(work.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name in (*rows, MANIFEST):
+            path.chmod(0o600)
+        else:
+            path.unlink()
+    if not final.exists():
+        work.rename(final)
+        return
+    (final / MANIFEST).unlink(missing_ok=True)  # without it the folder counts as absent
+    for name in (*rows, MANIFEST):
+        (work / name).rename(final / name)
+
+
+def load_manifest(folder: Path, *, code: str) -> dict[str, Any]:
+    """The manifest of a published folder, after comparing every file with it. Reads only.
+
+    Raises:
+        FixDataError: *code*; the manifest is missing or unreadable, or a file is not the one it describes.
+    """
+    fix = f"delete {folder} and run again"
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        wrong = [name for name, file in manifest["files"].items() if _sha256(folder / name) != file["sha256"]]
+        known = manifest["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        what = "it has no readable manifest, or a file is missing"
+        raise FixDataError(code, f"{folder} is not complete: {what}", fix=fix) from None
+    if not known:
+        raise FixDataError(code, f"{folder} was written by another version of this package", fix=fix)
+    if wrong:
+        raise FixDataError(code, f"{folder}: {', '.join(wrong)} changed after it was written", fix=fix)
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
