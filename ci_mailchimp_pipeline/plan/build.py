@@ -31,6 +31,19 @@ def build_plan(
         return _summarize(connection, settings, frame_counts, route, into)
 
 
+def count_unknown(frame: Path, members: Path) -> int:
+    """How many wanted addresses the ledger has never heard of; reads two files."""
+    with duckdb.connect() as connection:
+        return _number(
+            connection,
+            f"""
+            SELECT count(*) FROM read_parquet({quoted(frame)}) f
+            ANTI JOIN read_parquet({quoted(members / "*.parquet" if members.is_dir() else members)}) m
+                USING (subscriber_hash)
+            """,
+        )
+
+
 def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Route:
     lacking = "list_filter(keys, lambda k: NOT list_contains(had_keys, k))"
     connection.execute(
@@ -209,7 +222,7 @@ def _summarize(
 
 def _identify(connection: duckdb.DuckDBPyConnection, settings: PlanSettings, into: Path) -> str:
     """A name for exactly these operations: equal plans have equal ids, whenever and wherever they are made."""
-    digest = hashlib.sha256(f"{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode())
+    digest = hashlib.sha256(f"{settings.scope}\x1f{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode())
     for name in FILES[:-1]:  # what is only remembered, not sent, is not part of it
         rows, mark = connection.execute(
             f"SELECT count(*), coalesce(bit_xor(md5_number(t::VARCHAR)), 0)::VARCHAR FROM {_file(into, name)} t"

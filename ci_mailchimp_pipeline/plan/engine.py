@@ -9,6 +9,19 @@ import duckdb
 from ci_mailchimp_pipeline.plan.model import PlanInputs
 
 
+_ALL = "SELECT * FROM read_parquet({source})"
+# A member that changed while the pages were read may be there twice: the status that forbids most counts.
+_SELECT = {
+    "seen": """
+        SELECT subscriber_hash,
+               arg_max(status, list_position(['subscribed', 'pending', 'transactional', 'archived', 'cleaned',
+                                              'unsubscribed'], status)) AS status,
+               max(last_changed) AS last_changed
+        FROM read_parquet({source}) GROUP BY subscriber_hash
+    """
+}
+
+
 def quoted(text: str | Path) -> str:
     """*text* as a SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
@@ -41,7 +54,7 @@ def open_engine(inputs: PlanInputs, work: Path, *, memory_limit: str) -> Iterato
         for name in PlanInputs.__dataclass_fields__:
             path: Path = getattr(inputs, name)
             source = quoted(path / "*.parquet" if path.is_dir() else path)
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({source})")
+            connection.execute(f"CREATE VIEW {name} AS {_SELECT.get(name, _ALL).format(source=source)}")
         yield connection
     finally:
         connection.close()

@@ -39,6 +39,7 @@ class PlanSettings:
     """What the declaration and the moment add to the files.
 
     Attributes:
+        scope: The account and audience the plan is for; part of its id.
         known_tags: Keys (lower case) of the tags the audience already has; others cost a call to create.
         now: Seconds since the epoch; only refusals that are due again depend on it.
         unfinished_since: Mailchimp's clock when a run began that never finished, else None. What
@@ -46,6 +47,7 @@ class PlanSettings:
     """
 
     export: str
+    scope: str = ""
     on_exit: Literal["keep", "remove_tag", "archive"]
     new_members: Literal["subscribed", "pending"]
     merge_tags: tuple[str, ...]

@@ -89,7 +89,7 @@ def apply_plan(
         _create(writer, facts)
     ids = _tag_ids(writer, plan, tags)
     moves = send_moves(writer, plan)
-    send_upserts(writer, plan, extra=as_new_members(moves), skip=frozenset(moves.refused))
+    send_upserts(writer, plan, extra=as_new_members(moves), skip=moves.settled_otherwise)
     send_taggings(writer, plan, ids, moves)
     let_go(writer, plan, moves)
     return Applied(
@@ -100,9 +100,10 @@ def apply_plan(
     )
 
 
-def adoption_reads(ledger_tags: frozenset[str], export: Export, tags: Mapping[str, Tag]) -> list[Tag]:
-    """The tags of *export* that exist in the audience and that we never used: their members stay foreign."""
-    return [tags[tag.lower()] for tag in export.tags if tag.lower() in tags and tag.lower() not in ledger_tags]
+def adoption_reads(adopted: frozenset[str], export: Export, tags: Mapping[str, Tag]) -> int:
+    """Requests that it takes to learn who carries a tag that we use for the first time: they stay foreign."""
+    first_used = (tags[tag.lower()] for tag in export.tags if tag.lower() in tags and tag.lower() not in adopted)
+    return sum(max(1, -(-tag.member_count // 1_000)) for tag in first_used)  # pages of 1,000
 
 
 def _adopt(writer: Writer, tags: Mapping[str, Tag]) -> None:

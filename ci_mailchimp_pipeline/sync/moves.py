@@ -27,7 +27,7 @@ class Moves:
 
     @property
     def settled_otherwise(self) -> frozenset[bytes]:
-        """Hashes whose planned tag calls no longer apply."""
+        """Hashes whose planned upserts and tag calls no longer apply."""
         return frozenset(row["subscriber_hash"] for row in self.impossible) | self.refused
 
 
@@ -91,9 +91,8 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
 
 
 def as_new_members(moves: Moves) -> list[Row]:
-    """The people whose move was impossible, as rows of the upserts; those riding there already are not repeated."""
+    """The people whose move was impossible, as rows of the upserts."""
     return [
         {**row, "op": "upsert", "bucket": "added", "held_tags": row["tags"], "pairs": 0, "archived_at": None}
         for row in moves.impossible
-        if not row["riding"]
     ]

@@ -19,7 +19,7 @@ def send_upserts(writer: Writer, plan: Plan, *, extra: Sequence[Row] = (), skip:
 
     Args:
         extra: Rows whose move was impossible: sent as new members.
-        skip: People whose move was refused; they have nothing to ride on.
+        skip: People whose move did not happen; there is nothing to ride on.
     """
 
     def people() -> Iterator[Row]:
@@ -105,7 +105,7 @@ def _accept(writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bo
         )
     if (new or returned) and status != expected:
         outcome.warnings["came_back_pending" if status == "pending" else "came_back_otherwise"] += 1
-    if row["op"] != "ride" or row["bucket"] != "moved":
+    if row["op"] != "ride":
         outcome.buckets["added" if row["bucket"] == "added" and (new or returned) else "updated"] += 1
     outcome.buckets["tags_added"] += row["pairs"]
     return Acknowledged(

@@ -53,7 +53,7 @@ class World:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
     settings: PlanSettings = PlanSettings(
         export="vip", on_exit="remove_tag", new_members="subscribed", merge_tags=("FNAME",),
-        known_tags=frozenset({"vip", "news"}), now=1_000.0,
+        known_tags=frozenset({"vip", "news", "old"}), now=1_000.0,
     )  # fmt: skip
     runs: int = 0
 

@@ -1,0 +1,254 @@
+"""From a refresh to a plan: connect, make the frame, decide. Reads Mailchimp and the ledger, writes to neither."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci_mailchimp_pipeline.config import Config, Connection, Export
+from ci_mailchimp_pipeline.errors import FixConfigError
+from ci_mailchimp_pipeline.frame.build import Frame, build_frame
+from ci_mailchimp_pipeline.ledger import Ledger
+from ci_mailchimp_pipeline.mailchimp import endpoints
+from ci_mailchimp_pipeline.mailchimp.answers import Tag
+from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_root_for
+from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.pipeline.report import Report
+from ci_mailchimp_pipeline.pipeline.upstream import MEMORY_LIMIT, unknown_columns, unknown_segments
+from ci_mailchimp_pipeline.plan.build import build_plan, count_unknown
+from ci_mailchimp_pipeline.plan.guards import (
+    Allowances,
+    Guard,
+    Upstream,
+    frame_guards,
+    permission_guards,
+    plan_guards,
+    source_guards,
+)
+from ci_mailchimp_pipeline.plan.model import Counts, Plan, PlanInputs, PlanSettings
+from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sync.apply import adoption_reads
+from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, count_contacts, read_audience
+from ci_mailchimp_pipeline.sync.seen import Seen, read_seen
+
+FACTS = "audience.json"
+# What a request is expected to take. Mailchimp's latency for 500 members was never published: Customer
+# Insights' "1,000,000 profiles in up to three hours" is 5.4 s per 500 on one connection; single-member
+# calls took 0.36 s in recorded traffic (grouparoo, 2021).
+SECONDS_PER_BATCH = 5.4
+SECONDS_PER_MEMBER_CALL = 0.36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with what a person, a guard or the next step needs beside it.
+
+    Attributes:
+        reads: Requests that reading took, the frame's included.
+        more_reads: Requests that a run will need to read besides: members of tags it uses for the first time.
+    """
+
+    plan: Plan
+    frame: Frame
+    facts: AudienceFacts
+    tags: Mapping[str, Tag]
+    guards: tuple[Guard, ...]
+    reads: int
+    more_reads: int
+
+    @property
+    def writes(self) -> int:
+        """Requests that write, merge fields to create included."""
+        return self.plan.calls.total + (0 if self.plan.writes_nothing else len(self.facts.missing_fields))
+
+    def minutes(self, max_connections: int) -> float:
+        """How long carrying it out is expected to take."""
+        calls = self.plan.calls
+        batches = (calls.posts + calls.tag_calls) * SECONDS_PER_BATCH
+        single = (calls.moves + calls.archives + calls.tags_created) * SECONDS_PER_MEMBER_CALL
+        return (batches + single) / max_connections / 60
+
+    def warnings(self, export: Export, extra: Mapping[str, int] | None = None) -> tuple[str, ...]:
+        """What a person should know although nothing is wrong."""
+        found = self.facts.warnings(export)
+        if self.frame.cut_values:
+            found.append(f"{self.frame.cut_values:,} values over 255 bytes are cut at a character")
+        found.extend(f"{code}: {people:,}" for code, people in (extra or {}).items() if people)
+        return tuple(found)
+
+
+def connection_of(config: Config, export: Export) -> Connection:
+    """The connection of an export that runs."""
+    connection = config.connection_of(export)
+    if connection is None:
+        raise FixConfigError(
+            "detached",
+            f"export '{export.id}' is detached (connection: null)",
+            fix=f"set exports.{export.id}.connection",
+            place=config.place("exports", export.id, "connection"),
+        )
+    return connection
+
+
+def connect(config: Config, export: Export, environ: Mapping[str, str] = os.environ) -> MailchimpClient:
+    """A client for the export's connection; the secret is read now, so that a rotated one works at once."""
+    connection = connection_of(config, export)
+    if connection.api_key is not None:
+        secret = connection.api_key.resolve(folder=config.folder, environ=environ)
+        authorization = Authorization.from_api_key(secret)
+    else:
+        assert connection.token is not None  # noqa: S101 (a loaded connection has exactly one of the two)
+        authorization = Authorization.from_token(connection.token.resolve(folder=config.folder, environ=environ))
+    return MailchimpClient(
+        api_root=connection.api_root or api_root_for(authorization),
+        authorization=authorization,
+        max_connections=connection.max_connections,
+    )
+
+
+def make_frame(config: Config, export: Export, snapshot: Snapshot, client: MailchimpClient, into: Path) -> Frame:
+    """Validate the rows of *export* against its audience and write them below *into*; sends nothing.
+
+    Raises:
+        FixConfigError: A column that the source lacks, or a merge field that the audience lacks.
+    """
+    if problems := unknown_columns(config, export, snapshot.columns):
+        raise FixConfigError("unknown_column", problems[0].message, problems=problems)
+    facts = read_audience(client, config, export)
+    frame = build_frame(export, snapshot, facts.by_tag, into, memory_limit=MEMORY_LIMIT)
+    facts.save(into / FACTS)
+    return frame
+
+
+def counts_of(frame: Frame) -> Counts:
+    """The frame's part of the counts."""
+    return Counts(
+        profiles=frame.profiles,
+        excluded=frame.excluded,
+        rejected=frame.rejected,
+        merged=frame.merged,
+        accepted=frame.accepted,
+        no_profile=frame.no_profile,
+    )
+
+
+def plan_export(
+    config: Config,
+    export: Export,
+    snapshot: Snapshot,
+    frame: Frame,
+    client: MailchimpClient,
+    ledger: Ledger,
+    into: Path,
+    *,
+    facts: AudienceFacts | None = None,
+    allowances: Allowances = Allowances(),
+    now: Callable[[], float] = time.time,
+) -> Planned:
+    """Decide what to send, with the plan's files below *into*.
+
+    Args:
+        facts: What the audience is like now; None when the frame was made a moment ago.
+
+    Raises:
+        FixConfigError: A segment that the source does not have and that never held anybody.
+    """
+    before = client.requests
+    connection = connection_of(config, export)
+    facts = facts or AudienceFacts.load(frame.folder / FACTS)
+    audience = ledger.audience(facts.account_id, facts.audience_id)
+    state = ledger.export_state(audience, into / "ledger")
+    unknown = count_unknown(frame.frame_path, state.members)
+    tags = endpoints.tags(client, export.audience_id)
+    seen = read_seen(
+        client,
+        export.audience_id,
+        into / "seen",
+        first_contact=state.member_count == 0,
+        needs_subscribed=unknown > 0 or connection.contact_limit is not None,
+    )
+    plan = build_plan(
+        PlanInputs(
+            frame=frame.frame_path,
+            rejected=frame.rejected_path,
+            customers=snapshot.customers_path,
+            members=state.members,
+            holds=state.holds,
+            refusals=state.refusals,
+            foreign_tags=state.foreign_tags,
+            seen=seen.folder,
+        ),
+        PlanSettings(
+            export=export.id,
+            scope=f"{facts.account_id}/{facts.audience_id}",
+            on_exit=export.on_exit,
+            new_members=export.new_members,
+            merge_tags=tuple(export.fields),
+            known_tags=frozenset(tags),
+            now=now(),
+            unfinished_since=ledger.unfinished_writing(audience),
+        ),
+        counts_of(frame),
+        into,
+        memory_limit=MEMORY_LIMIT,
+    )
+    _refuse_slips(config, export, snapshot, plan)
+    contacts = _contacts(client, connection, export, seen)
+    guards = (
+        *permission_guards(export, connection),
+        *frame_guards(export, plan.counts),
+        *source_guards(
+            export,
+            Upstream(customers=snapshot.customers, segments=snapshot.segments, found=frame.segments),
+            plan,
+            allowances,
+        ),
+        *plan_guards(export, connection, plan, allowances, contacts=contacts),
+    )
+    return Planned(
+        plan=plan,
+        frame=frame,
+        facts=facts,
+        tags=tags,
+        guards=guards,
+        reads=facts.requests + client.requests - before,
+        more_reads=0 if plan.writes_nothing else adoption_reads(ledger.adopted_tags(audience), export, tags),
+    )
+
+
+def _contacts(client: MailchimpClient, connection: Connection, export: Export, seen: Seen) -> int | None:
+    if connection.contact_limit is None:
+        return None
+    return count_contacts(client, export.audience_id, seen.billed)
+
+
+def _refuse_slips(config: Config, export: Export, snapshot: Snapshot, plan: Plan) -> None:
+    """A segment that is not upstream and never held anybody is a slip of the pen, not a mass exit."""
+    held = {segment.name for segment in export.segments if plan.held_by_tag.get(segment.tag.lower())}
+    if snapshot.customers and (
+        problems := unknown_segments(config, export, {**snapshot.segments, **dict.fromkeys(held, 0)})
+    ):
+        raise FixConfigError("unknown_segment", problems[0].message, problems=problems)
+
+
+def planned_report(export: Export, connection: Connection, planned: Planned) -> Report:
+    """The report of a plan: what a run would end with, and what it would need."""
+    plan = planned.plan
+    return Report(
+        export=export.id,
+        status="planned",
+        dry_run=True,
+        plan_id=plan.plan_id,
+        counts=plan.counts,
+        rejected_reasons=planned.frame.rejected_reasons,
+        suppressed_reasons=plan.suppressed_reasons,
+        refused_reasons=plan.refused_reasons,
+        exit_reasons=plan.exit_reasons,
+        warnings=planned.warnings(export),
+        guards=planned.guards,
+        requests=planned.reads + planned.more_reads + planned.writes,
+        writes=planned.writes,
+        minutes=planned.minutes(connection.max_connections),
+        members=plan.held,
+    )
