@@ -41,9 +41,10 @@ class Config:
     _tree: Tree = field(repr=False, compare=False)
 
     def place(self, *path: str | int) -> Place:
-        """Return where a value stands, like ``place("exports", "vip", "email")``, or its nearest parent that is there.
+        """Return where a value stands, like ``place("exports", "vip", "email")``.
 
-        A value that an export takes from the defaults stands there.
+        If it is not in the file, its nearest parent that is. What an export takes from the defaults stands
+        there.
         """
         return self._tree.place(path)
 

@@ -1,20 +1,20 @@
-"""The values of the file as models, section by section, so that one wrong section hides nothing in another."""
+"""The values of the file as models, read so that what is wrong in one section hides nothing in another."""
 
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ci_mailchimp_pipeline.config.models import Connection, ConnectionKeys, Export, ExportKeys, File
+from ci_mailchimp_pipeline.config.phrases import listed, shown, suggestion
 from ci_mailchimp_pipeline.config.plugins import NAMED, Plugins
 from ci_mailchimp_pipeline.config.relations import Draft, column_spellings, conflicts, unknown_connections
-from ci_mailchimp_pipeline.config.rules import listed, shown, suggestion
-from ci_mailchimp_pipeline.config.tree import Path, Tree
+from ci_mailchimp_pipeline.config.tree import Steps, Tree
 from ci_mailchimp_pipeline.config.wording import said, worded
 from ci_mailchimp_pipeline.errors import Problem
 
 _M = TypeVar("_M", bound=BaseModel)
 
-# What an export is taken to say where it says something wrong, so that the rest of it can be checked all the same.
+# What an export is taken to say where it says something wrong, so that the rest can be checked all the same.
 _STAND_INS: dict[str, Any] = {
     "display_name": "-",
     "connection": None,
@@ -30,12 +30,15 @@ class Declared:
 
     Attributes:
         file: The keys at the top, or None if something there is wrong.
-        problems: All of them; the other attributes are complete only if there is none.
+        source_type: The name of the source's plugin.
+        source_options: Its options.
+        connections: By id.
+        exports: By id. Like all of the above complete only if there is no problem.
     """
 
     def __init__(self, tree: Tree, plugins: Plugins) -> None:
         self._tree = tree
-        self.problems: list[Problem] = [*tree.problems]
+        self._found = dict.fromkeys(tree.problems)
         self._marred = {problem.place for problem in tree.problems}
         self.file: File | None = None
         self.source_type = ""
@@ -58,11 +61,17 @@ class Declared:
         self._add(*conflicts(drafts, self.connections, tree))
         self._add(*column_spellings(drafts, tree))
 
-    def _add(self, *problems: Problem) -> None:
-        # a value that is not read at all needs no second word about its type
-        self.problems += [problem for problem in problems if problem.place not in self._marred]
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, each thing once."""
+        return tuple(self._found)
 
-    def _model(self, model: type[_M], value: object, at: Path) -> _M | None:
+    def _add(self, *problems: Problem) -> None:
+        # A value that is not read at all needs no second word about its type, and what is wrong in the
+        # defaults is found again in every export.
+        self._found |= dict.fromkeys(problem for problem in problems if problem.place not in self._marred)
+
+    def _model(self, model: type[_M], value: object, at: Steps) -> _M | None:
         try:
             return model.model_validate(value)
         except ValidationError as error:
@@ -77,25 +86,22 @@ class Declared:
             if kind is None:
                 what, fix = "'type' is missing", f"add type: NAME; {legal}"
             elif kind in NAMED:
-                what, fix = (
-                    f"the source type {shown(kind)} is not installed",
-                    f"install the package that brings it; {legal}",
-                )
+                what = f"the source type {shown(kind)} is not installed"
+                fix = f"install the package that brings it; {legal}"
             else:
-                hint = suggestion(kind, plugins) if isinstance(kind, str) else ""
-                what, fix = f"there is no source type {shown(kind)}.{hint}", legal
+                what, fix = f"there is no source type {shown(kind)}{suggestion(kind, plugins)}", legal
             self._add(Problem(said(self._tree.known(path), what), fix, self._tree.place(path)))
             return
         try:
-            options: type[BaseModel] = plugins[kind]().Options  # type: ignore[attr-defined]  # a plugin has Options
+            plugin: Any = plugins[kind]()
         except ImportError as error:
-            what = f"the source type {shown(kind)} cannot be loaded: the module {shown(error.name or 'it needs')} is missing"
-            self._add(Problem(said(path, what), "install what it needs", self._tree.place(path)))
+            module = shown(error.name) if error.name else "it needs"
+            what = f"the source type {shown(kind)} cannot be loaded: the module {module} is missing"
+            self._add(Problem(said(path, what), "install the module", self._tree.place(path)))
             return
         self.source_type = kind
-        self.source_options = self._model(
-            options, {key: value for key, value in raw.items() if key != "type"}, ("source",)
-        )
+        options = {key: value for key, value in raw.items() if key != "type"}
+        self.source_options = self._model(plugin.Options, options, ("source",))
 
     def _read_connections(self, raw: dict[str, Any]) -> None:
         for name, value in raw.items():
@@ -106,7 +112,7 @@ class Declared:
                 self.connections[name] = Connection.model_construct(id=name, **_values(keys))
 
     def _read_exports(self, defaults: dict[str, Any], raw: dict[str, Any]) -> list[Draft]:
-        bad_defaults = self._check_defaults(defaults)
+        self._check_defaults(defaults)
         drafts = []
         for name, own in raw.items():
             if not isinstance(own, dict):
@@ -114,30 +120,27 @@ class Declared:
             value = defaults | own
             if isinstance(own.get("guards"), dict) and isinstance(defaults.get("guards"), dict):
                 value["guards"] = defaults["guards"] | own["guards"]
-            draft = self._draft(name, value, {key for key in bad_defaults if key not in own})
+            draft = self._draft(name, value)
             if draft is not None:
                 drafts.append(draft)
                 self.exports[name] = draft.export
         return drafts
 
-    def _check_defaults(self, defaults: dict[str, Any]) -> set[str]:
-        """Report what is wrong in the defaults, once, and return the keys that are."""
+    def _check_defaults(self, defaults: dict[str, Any]) -> None:
+        """Report what is wrong in the defaults, even if no export takes it from there."""
         try:
             ExportKeys.model_validate(defaults)
         except ValidationError as error:
-            found = list(worded(error, model=ExportKeys, tree=self._tree, at=("defaults",)))
-            here = [(loc, problem) for loc, problem in found if str(loc[0]) in defaults]
-            self._add(*(problem for _, problem in here))
-            return {str(loc[0]) for loc, _ in here}
-        return set()
+            found = worded(error, model=ExportKeys, tree=self._tree, at=("defaults",))
+            self._add(*(problem for loc, problem in found if loc[0] in defaults))
 
-    def _draft(self, name: str, value: dict[str, Any], reported: set[str]) -> Draft | None:
-        """Return the export as far as it can be read; report what cannot, unless it comes from the defaults."""
+    def _draft(self, name: str, value: dict[str, Any]) -> Draft | None:
+        """Return the export as far as it can be read, and report what cannot."""
         try:
             return Draft(export=_export(name, value))
         except ValidationError as error:
             found = list(worded(error, model=ExportKeys, tree=self._tree, at=("exports", name)))
-        self._add(*(problem for loc, problem in found if loc[0] not in reported))
+        self._add(*(problem for _, problem in found))
         bad = frozenset(str(loc[0]) for loc, _ in found)
         try:
             fit = {

@@ -1,9 +1,12 @@
-"""The parts of an export that may be written in more than one way: segments, merge fields, order, schedule, conditions.
+"""The parts of an export that may be written in more than one way.
+
+Segments, merge fields, the order of preference, the schedule and the conditions.
 
 Each has one model, and one function that turns what stands in the file into the model's keys.
 """
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,18 +22,14 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ci_mailchimp_pipeline.config.cron import check_cron
+from ci_mailchimp_pipeline.config.phrases import breach, check_keys, first_repeated, shown, suggestion
 from ci_mailchimp_pipeline.config.rules import (
     MERGE_TAG_PATTERN,
     TEXT_PATTERN,
     Tag,
     Text,
-    breach,
-    check_keys,
     check_merge_tag,
     check_zone,
-    first_repeated,
-    shown,
-    suggestion,
 )
 from ci_mailchimp_pipeline.config.secrets import Model
 
@@ -55,29 +54,25 @@ class Segment(Model):
 
     name: Text = Field(description="The segment's name in the source.", examples=["NewsletterSubscribers"])
     tag: Tag = Field(
-        description="The tag of its members; the segment's name unless given.", examples=["Newsletter"]
+        default_factory=lambda segment: segment["name"],
+        validate_default=True,
+        description="The tag of its members; the segment's name unless given.",
+        examples=["Newsletter"],
     )
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, form: Any) -> Any:
-        if isinstance(form, str):
-            return {"name": form, "tag": form}
-        if isinstance(form, dict) and "name" in form:
-            return {"tag": form["name"], **form}
-        return form
+        if not isinstance(form, str | dict | cls):
+            raise breach(f"must be a segment's name, not {shown(form)}", 'write "NAME", or {name: …, tag: …}')
+        return {"name": form} if isinstance(form, str) else form
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         mapping = handler.resolve_ref_schema(handler(core_schema))
-        return {
-            "anyOf": [
-                mapping["properties"]["tag"] | {"description": "Segment and tag."},
-                mapping | {"required": ["name"]},
-            ]
-        }
+        return {"anyOf": [mapping["properties"]["tag"] | {"description": "Segment and tag."}, mapping]}
 
 
 class MergeSource(Model):
@@ -88,7 +83,7 @@ class MergeSource(Model):
     address: dict[str, Text] | None = None
     type: MergeType | None = Field(
         default=None,
-        description="Type to create the merge field with, if `create_merge_fields` has to; text unless given.",
+        description="Type to create the merge field with, if it has to be; text unless given.",
     )
 
     @property
@@ -121,7 +116,7 @@ class MergeSource(Model):
         keys = handler.resolve_ref_schema(handler(core_schema))["properties"]
         mapping = {"type": "object", "additionalProperties": False}
         column = {"column": keys["column"] | _TEXT_FORM, "type": keys["type"]}
-        parts: dict[str, JsonSchemaValue] = {part: _TEXT_FORM for part in ADDRESS_PARTS}
+        parts = dict.fromkeys(ADDRESS_PARTS, _TEXT_FORM)
         return {
             "anyOf": [
                 _TEXT_FORM | {"description": "The profile column."},
@@ -135,8 +130,12 @@ class MergeSource(Model):
 def _read_merge_source(form: Any) -> Any:
     if isinstance(form, str):
         return {"tag": _UNNAMED, "column": form}
-    if not isinstance(form, dict):
+    if isinstance(form, MergeSource):
         return form
+    if not isinstance(form, dict):
+        raise breach(
+            f"must be a column, not {shown(form)}", 'write "COLUMN", {column: …} or {addr1: …, city: …}'
+        )
     if not any(part in form for part in ADDRESS_PARTS):
         check_keys(form, ("column", "type", *ADDRESS_PARTS))
         if form.get("column") is None:
@@ -156,11 +155,6 @@ def _read_merge_source(form: Any) -> Any:
     return {"tag": _UNNAMED, "type": form.get("type", "address"), "address": parts}
 
 
-def _check_merge_tag(tag: str) -> str:
-    check_merge_tag(tag)
-    return tag
-
-
 def _named(sources: dict[str, MergeSource]) -> dict[str, MergeSource]:
     return {tag: source.model_copy(update={"tag": tag}) for tag, source in sources.items()}
 
@@ -169,7 +163,7 @@ MergeSources = Annotated[
     dict[
         Annotated[
             str,
-            AfterValidator(_check_merge_tag),
+            AfterValidator(check_merge_tag),
             Field(pattern=None, json_schema_extra={"pattern": MERGE_TAG_PATTERN}),
         ],
         Annotated[MergeSource, BeforeValidator(_read_merge_source)],
@@ -188,11 +182,11 @@ class Prefer(Model):
 def _read_prefer(form: Any) -> Any:
     if isinstance(form, Prefer):
         return form
-    column, _, order = form.rpartition(" ") if isinstance(form, str) else ("", "", "")
-    if order.lower() in {"asc", "desc"}:
-        return {"column": column.rstrip(), "descending": order.lower() == "desc"}
-    if not isinstance(form, str) or not form.strip() or form.lower() in {"asc", "desc"}:
-        raise breach(f"{shown(form)} is not a column to order by", "write COLUMN, COLUMN asc or COLUMN desc")
+    match = re.fullmatch(r"(.*\S)\s+(asc|desc)", form, re.IGNORECASE) if isinstance(form, str) else None
+    if match:
+        return {"column": match[1], "descending": match[2].lower() == "desc"}
+    if not isinstance(form, str) or form.strip().lower() in {"", "asc", "desc"}:
+        raise breach(f"must be a column, not {shown(form)}", "write COLUMN, COLUMN asc or COLUMN desc")
     return {"column": form, "descending": False}
 
 
@@ -244,8 +238,8 @@ def _read_schedule(form: Any) -> Any:
         return {"kind": "off" if form is False else form}
     fix = 'write refresh, off, or {cron: "0 6 * * *", timezone: Europe/Berlin}'
     if not isinstance(form, dict):
-        hint = suggestion(form, ("refresh", "off")) if isinstance(form, str) else ""
-        raise breach(f"{shown(form)} is not a schedule.{hint}", fix)
+        hint = suggestion(form, ("refresh", "off"))
+        raise breach(f"must be a schedule, not {shown(form)}{hint}", fix)
     check_keys(form, ("cron", "timezone"))
     if form.get("cron") is None or form.get("timezone", "UTC") is None:
         raise breach("the schedule lacks 'cron', or its time zone is null", fix)
@@ -263,7 +257,7 @@ def _read_required(value: object) -> RequiredValue:
     values = value if isinstance(value, tuple) else (value,)
     if not values or not all(isinstance(one, Scalar) and one not in _ENDLESS for one in values):
         raise breach(
-            f"{shown(value) if values else 'an empty list'} is not a value to compare with",
+            f"must be a value to compare with, not {shown(value) if values else 'an empty list'}",
             "write a text, a number, true or false, or a list of those",
         )
     return value  # type: ignore[return-value]  # checked one by one above

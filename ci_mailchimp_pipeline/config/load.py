@@ -1,4 +1,7 @@
-"""exports.yaml → Config, or every problem in it at once. Reads the file and the environment, writes nothing."""
+"""exports.yaml → Config, or every problem in it at once.
+
+Reads the file and the environment, writes nothing.
+"""
 
 import hashlib
 import os
@@ -7,8 +10,8 @@ from pathlib import Path
 
 from ci_mailchimp_pipeline.config.config import Config
 from ci_mailchimp_pipeline.config.declared import Declared
+from ci_mailchimp_pipeline.config.phrases import find_api_keys, shown
 from ci_mailchimp_pipeline.config.plugins import installed_plugins
-from ci_mailchimp_pipeline.config.rules import find_keys, shown
 from ci_mailchimp_pipeline.config.text import decode, line_and_column, read_file
 from ci_mailchimp_pipeline.config.tree import SyntaxProblem, Tree
 from ci_mailchimp_pipeline.errors import FixConfigError, Place, Problem
@@ -74,13 +77,13 @@ def load_config(
         plugins: Source types to know instead of the installed ones, by name.
 
     Raises:
-        FixConfigError: ``config_not_found``, or ``invalid_config`` with every problem there is, in the order of the file.
+        FixConfigError: ``config_not_found``, or ``invalid_config`` with every problem, in the file's order.
     """
     file = find_config(path, environ)
     name = shown_path(file)
     data = read_file(file, name)
     text = decode(data, name)
-    leaks = [_leak(text, offset, name) for offset in find_keys(text)]
+    leaks = [_leak(text, offset, name) for offset in find_api_keys(text)]
     try:
         tree = Tree(text, name)
     except SyntaxProblem as error:
@@ -91,13 +94,11 @@ def load_config(
         else {key: lambda loaded=loaded: loaded for key, loaded in plugins.items()}
     )
     declared = Declared(tree, sources)
-    problems = [*declared.problems]
+    problems = [*declared.problems, *leaks]
     sandbox = _SWITCH.get(environ.get("CI_MAILCHIMP_SANDBOX", "").strip().lower())
     if sandbox is None:
-        what = f"the environment variable CI_MAILCHIMP_SANDBOX is {shown(environ['CI_MAILCHIMP_SANDBOX'])}, neither 1 nor 0"
+        what = f"CI_MAILCHIMP_SANDBOX is {shown(environ['CI_MAILCHIMP_SANDBOX'])} in the environment"
         problems.append(Problem(what, "set it to 1 (every run is a dry run) or remove it"))
-    lines = {problem.place.line for problem in problems if problem.place and "secret" in problem.message}
-    problems += [leak for leak in leaks if leak.place and leak.place.line not in lines]
     if problems or declared.file is None:
         raise _invalid(problems, name)
     return Config(
@@ -129,10 +130,7 @@ def _leak(text: str, offset: int, name: str) -> Problem:
 
 
 def _invalid(problems: list[Problem], name: str) -> FixConfigError:
-    ordered = sorted(
-        problems,
-        key=lambda problem: (problem.place.line or 0, problem.place.column or 0) if problem.place else (0, 0),
-    )
+    ordered = sorted(problems, key=_position)
     if len(ordered) > MAX_PROBLEMS:
         rest = len(ordered) - MAX_PROBLEMS
         ordered = [
@@ -141,3 +139,7 @@ def _invalid(problems: list[Problem], name: str) -> FixConfigError:
         ]
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered):,} problems"
     return FixConfigError("invalid_config", f"{name}: {count}", problems=ordered)
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    return (problem.place.line or 0, problem.place.column or 0) if problem.place else (0, 0)

@@ -1,4 +1,4 @@
-"""What exports.yaml declares, as frozen models. Their field descriptions are the reference in docs/exports.md."""
+"""What exports.yaml declares, as frozen models; their descriptions are the reference in docs/exports.md."""
 
 import re
 from datetime import date
@@ -16,22 +16,14 @@ from pydantic import (
 from ci_mailchimp_pipeline.config.fields import (
     MergeSource,
     MergeSources,
-    Prefer,
     Preferences,
     Requirements,
     Schedule,
     ScheduleForm,
     Segment,
 )
-from ci_mailchimp_pipeline.config.rules import (
-    AUDIENCE_PATTERN,
-    Id,
-    Text,
-    breach,
-    check_api_root,
-    first_repeated,
-    shown,
-)
+from ci_mailchimp_pipeline.config.phrases import breach, first_repeated, shown
+from ci_mailchimp_pipeline.config.rules import AUDIENCE_PATTERN, Id, Text, check_api_root
 from ci_mailchimp_pipeline.config.secrets import Model, SecretRef
 
 Role = Literal["administrator", "contributor"]
@@ -58,7 +50,7 @@ def _as_date(value: object) -> date:
             value if isinstance(value, str) and re.fullmatch(r"[0-9-]{10}", value) else ""
         )
     except ValueError:
-        raise breach(f"{shown(value)} is not a date", "write year-month-day, like 2026-11-23") from None
+        raise breach(f"must be a date, not {shown(value)}", "write year-month-day, like 2026-11-23") from None
 
 
 class Consent(Model):
@@ -158,7 +150,7 @@ class ExportKeys(Model):
 
     display_name: Text = Field(description="What people see; may change freely.", examples=["VIP newsletter"])
     connection: Id | None = Field(
-        description="Id of a connection; null detaches the export: it keeps its configuration and never runs.",
+        description="Id of a connection; null detaches the export: it stays here and never runs.",
         examples=["newsletter"],
     )
     audience_id: Annotated[str, StringConstraints(pattern=AUDIENCE_PATTERN)] = Field(
@@ -176,7 +168,7 @@ class ExportKeys(Model):
     )
     merge_fields: MergeSources = Field(
         default_factory=dict,
-        description="More merge fields: merge tag → profile column, `{column, type}`, or the parts of an address.",
+        description="More merge fields: merge tag → profile column, `{column, type}`, or an address.",
         examples=[{"CITY": "City", "BIRTHDAY": "DateOfBirth"}],
     )
     segments: Annotated[tuple[Segment, ...], Field(min_length=1)] = Field(
@@ -195,7 +187,8 @@ class ExportKeys(Model):
     )
     prefer: Preferences = Field(
         default=(),
-        description="Which profile wins when several share an address: columns, each with `asc` (default) or `desc`. Then the customer id.",
+        description="Which profile wins when several share an address: columns, each with `asc` "
+        "(the default) or `desc`. Profiles that are alike in all of them: the first customer id.",
         examples=[["Income desc"]],
     )
     on_exit: Literal["keep", "remove_tag", "archive"] = Field(
@@ -253,7 +246,7 @@ class Export(ExportKeys):
 
     @property
     def fields(self) -> dict[str, MergeSource]:
-        """Every mapped merge field: FNAME, LNAME, then the others by merge tag, whatever their order in the file."""
+        """Every mapped merge field: FNAME, LNAME, then the others in the order of their merge tags."""
         named = {"FNAME": self.first_name, "LNAME": self.last_name}
         first = {
             tag: MergeSource(tag=tag, column=column) for tag, column in named.items() if column is not None
@@ -306,7 +299,8 @@ class File(Model):
     )
     defaults: dict[str, Any] = Field(
         default_factory=dict,
-        description="Any keys of an export, for all exports. What an export says itself wins, key by key; `guards` are taken over guard by guard.",
+        description="Keys of an export, for all exports. What an export says itself wins, key by key; "
+        "`guards` also guard by guard.",
     )
     exports: dict[Id, dict[str, Any]] = Field(
         description="Exports, by id. Contributors own this block.", examples=[{"vip_newsletter": {}}]

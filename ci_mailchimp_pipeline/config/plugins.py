@@ -19,5 +19,14 @@ def installed_plugins(*, only_ours: bool = False) -> Plugins:
     return {point.name: point.load for point in reversed(found) if _is_ours(point) or not only_ours}
 
 
+def given_plugins(classes: Mapping[str, type]) -> Plugins:
+    """Return classes that are loaded already in the form of `installed_plugins`."""
+
+    def returning(plugin: type) -> Callable[[], type]:
+        return lambda: plugin
+
+    return {name: returning(plugin) for name, plugin in classes.items()}
+
+
 def _is_ours(point: EntryPoint) -> bool:
     return point.value.startswith("ci_mailchimp_pipeline.")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from ci_mailchimp_pipeline.config.fields import MergeSource
 from ci_mailchimp_pipeline.config.models import Connection, Export
-from ci_mailchimp_pipeline.config.rules import listed, shown, suggestion
-from ci_mailchimp_pipeline.config.tree import Path, Tree
+from ci_mailchimp_pipeline.config.phrases import listed, shown, suggestion
+from ci_mailchimp_pipeline.config.tree import Steps, Tree
 from ci_mailchimp_pipeline.config.wording import said
 from ci_mailchimp_pipeline.errors import Problem
 
@@ -28,9 +28,9 @@ class Draft:
 class _Audience:
     """What the exports read so far do in one audience, and the path of the first that does it."""
 
-    segments: dict[tuple[str, str], Path] = field(default_factory=dict)
-    tags: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    sources: dict[str, tuple[MergeSource, Path]] = field(default_factory=dict)
+    segments: dict[tuple[str, str], Steps] = field(default_factory=dict)
+    tags: dict[str, tuple[str, Steps]] = field(default_factory=dict)
+    sources: dict[str, tuple[MergeSource, Steps]] = field(default_factory=dict)
 
 
 def unknown_connections(drafts: Iterable[Draft], ids: Iterable[str], tree: Tree) -> Iterator[Problem]:
@@ -42,7 +42,7 @@ def unknown_connections(drafts: Iterable[Draft], ids: Iterable[str], tree: Tree)
             continue
         path = ("exports", draft.export.id, "connection")
         there = f"the connections are: {listed(legal)}" if legal else "there are no connections"
-        what = f"there is no connection {shown(name)}.{suggestion(name, legal)}"
+        what = f"there is no connection {shown(name)}{suggestion(name, legal)}"
         yield Problem(
             said(path, what),
             f"name one that is there ({there}), or null to detach the export",
@@ -77,15 +77,18 @@ def _segment_conflicts(export: Export, audience: _Audience, tree: Tree) -> Itera
         first = audience.segments.setdefault((segment.name, segment.tag), path)
         if first != path:
             what = (
-                f"segment {shown(segment.name)} goes to this audience under tag {shown(segment.tag)} already, "
-                f"by export {shown(first[1])} at {tree.place(first)}"
+                f"segment {shown(segment.name)} goes to this audience under tag {shown(segment.tag)} "
+                f"already, by export {shown(first[1])} at {tree.place(first)}"
             )
             yield Problem(
                 said(path, what), "remove it from one of the two, or give it another tag", tree.place(path)
             )
         tag, first = audience.tags.setdefault(segment.tag.casefold(), (segment.tag, path))
         if tag != segment.tag:
-            what = f"the tag {shown(segment.tag)} differs from {shown(tag)} at {tree.place(first)} only in capitals; Mailchimp takes them for one"
+            what = (
+                f"the tag {shown(segment.tag)} differs from {shown(tag)} at {tree.place(first)} "
+                "only in capitals; for Mailchimp they are one"
+            )
             yield Problem(said(path, what), "write both alike, or choose another tag", tree.place(path))
 
 
@@ -106,7 +109,7 @@ def _source_conflicts(draft: Draft, audience: _Audience, tree: Tree) -> Iterator
             yield Problem(said(path, what), "take it from the same place in both exports", tree.place(path))
 
 
-def _path(export: Export, tag: str) -> Path:
+def _path(export: Export, tag: str) -> Steps:
     single = {"EMAIL": "email"}
     if tag not in export.merge_fields:
         single |= {"FNAME": "first_name", "LNAME": "last_name"}
@@ -126,7 +129,7 @@ def column_spellings(drafts: Iterable[Draft], tree: Tree) -> Iterator[Problem]:
             spelling, export = seen.setdefault(column.casefold(), (column, draft.export.id))
             if spelling != column:
                 path = ("exports", draft.export.id)
-                what = f"the column {shown(column)} is written {shown(spelling)} in export {shown(export)}; one of the two is not there"
+                what = f"the column {shown(column)} is written {shown(spelling)} in export {shown(export)}"
                 yield Problem(
                     said(path, what), "write the column as the source has it", tree.place(path, key=True)
                 )

@@ -6,14 +6,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ci_mailchimp_pipeline.config.rules import ENV_PATTERN, Text, breach
+from ci_mailchimp_pipeline.config.phrases import breach
+from ci_mailchimp_pipeline.config.rules import ENV_PATTERN, Text
 from ci_mailchimp_pipeline.errors import FixConfigError
 
 _FIX = "write {env: NAME} and put the value into the environment variable, or {file: PATH}"
 
 
 class Model(BaseModel):
-    """Base of everything read from exports.yaml: frozen, exact about types, no unknown keys, no values in errors."""
+    """Base of all that is read from exports.yaml: frozen, exact about types and keys, no values in errors."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -56,14 +57,14 @@ class SecretRef(Model):
         return self
 
     def resolve(self, *, folder: Path, environ: Mapping[str, str]) -> str:
-        """Return the secret as it is now, without the newline at its end. Reads the file each time, so a renewed key is seen.
+        """Return the secret without the newline at its end, read anew each time so that a new key is seen.
 
         Args:
             folder: What a relative path is relative to.
             environ: The environment variables.
 
         Raises:
-            FixConfigError: ``missing_secret``: the variable is not set, the file cannot be read, or it is blank.
+            FixConfigError: ``missing_secret``: the variable is not set, the file not readable, or blank.
         """
         if self.env is not None:
             where, value = f"environment variable {self.env}", environ.get(self.env)

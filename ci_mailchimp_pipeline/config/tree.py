@@ -1,40 +1,46 @@
 """YAML text as plain values, with the place of every one of them; no file of any kind can hang or crash it.
 
-Reads the YAML of plain configuration files: text, numbers, true/false/yes/no/on/off, null, lists and mappings,
-anchors and aliases. Keys are always text, so ``on:`` is the key ``on``. Dates, merge keys (``<<``), other tags and
-several documents are not read; each is an error that says so.
+Reads the YAML of plain configuration files: text, numbers, true/false/yes/no/on/off, null, lists, mappings,
+anchors and aliases. Keys are always text, so ``on:`` is the key ``on``; so are dates. Merge keys
+(``<<``), tags and several documents are errors that say so.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 import yaml
 
-from ci_mailchimp_pipeline.config.rules import shown
+from ci_mailchimp_pipeline.config.phrases import shown
 from ci_mailchimp_pipeline.errors import Place, Problem
 
 MAX_DEPTH = 40  # the deepest legal file has 7 levels; the C composer overflows the stack at some thousands
 MAX_VALUES = 500_000  # aliases counted each time; 1,000 exports have about 50,000
 
-Value: TypeAlias = str | bool | int | float | None | tuple["Value", ...] | dict[str, "Value"]
-Path: TypeAlias = Sequence[str | int]
+Value: TypeAlias = str | bool | int | float | tuple["Value", ...] | dict[str, "Value"] | None
+Steps: TypeAlias = Sequence[str | int]
 
 _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile("|".join(form for word in _BOOLEANS for form in (word, word.title(), word.upper())))
-# At most 18 digits: anything longer is text. A leading zero makes it text, too: 0123 is octal to some and 123 to others.
+# Anything of more than 18 digits is text. So is 0123: octal to some readers, and 123 to others.
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17}|[1-9][0-9]{0,2}(?:_[0-9]{3}){1,5})")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
 _KINDS = {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOAT}
+_CONSTRUCT: dict[str, Callable[[str], Value]] = {
+    "null": lambda _: None,
+    "bool": lambda text: _BOOLEANS[text.lower()],
+    "int": int,
+    "float": float,
+}
 
 # What libyaml and PyYAML say, and what to do about it.
 _SYNTAX_FIXES = {
-    "cannot start any token": "indent with blanks, not tabs; put text that starts with @, %, ` or a tab in quotes",
-    "mapping values are not allowed": "put text that holds ': ' in quotes; check the indentation of this line and the one above",
-    "undefined alias": "define the anchor (&name) before the alias (*name), or put text that starts with * in quotes",
+    "cannot start any token": "indent with blanks, not tabs; put text that starts with @, % or ` in quotes",
+    "mapping values are not allowed": "put text with ': ' in it in quotes; check the indentation around it",
+    "undefined alias": "define the anchor (&name) first, or put text that starts with * in quotes",
     "another document": "keep one document: remove the line ---",
     "end of stream": "close the quote or the bracket that is open",
 }
@@ -56,9 +62,18 @@ class SyntaxProblem(Exception):  # noqa: N818 - carries a Problem to the caller,
         super().__init__(problem.message)
 
 
+class _Mark(Protocol):
+    """A place as both parsers of PyYAML give it, counted from 0."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The end of a walk down a path: the node there, its key if it has one, and the steps that led somewhere."""
+    """The end of a walk down a path: the node there, its key, and the steps that led somewhere."""
 
     node: yaml.Node | None
     key_node: yaml.Node | None
@@ -88,7 +103,7 @@ class Tree:
         self.value: Value = None if self._root is None else self._read(self._root, 0)[0]
         self._values.clear()
 
-    def place(self, path: Path, *, key: bool = False) -> Place:
+    def place(self, path: Steps, *, key: bool = False) -> Place:
         """Return where the value at *path* starts, or the nearest of its parents that is there.
 
         Args:
@@ -99,16 +114,16 @@ class Tree:
         node = found.key_node if found.key_node is not None and (key or not found.is_exact) else found.node
         return Place(self.file, 1, 1) if node is None else self._at(node.start_mark)
 
-    def raw(self, path: Path) -> str | None:
+    def raw(self, path: Steps) -> str | None:
         """Return the scalar at *path* as it stands in the file, or None if there is none just there."""
         found = self._find(path)
         return found.node.value if found.is_exact and isinstance(found.node, yaml.ScalarNode) else None
 
-    def known(self, path: Path) -> Path:
+    def known(self, path: Steps) -> Steps:
         """Return *path* without the steps that the file does not have."""
         return self._find(path).steps
 
-    def _find(self, path: Path) -> _Found:
+    def _find(self, path: Steps) -> _Found:
         """Walk down *path*; what an export does not say itself is looked for in the defaults."""
         found = self._walk(path)
         if path and path[0] == "exports" and not found.is_exact:
@@ -117,7 +132,7 @@ class Tree:
                 return default
         return found
 
-    def _walk(self, path: Path) -> _Found:
+    def _walk(self, path: Steps) -> _Found:
         """Walk down *path*, past steps that lead nowhere: models have more structure than the file."""
         node, key_node = self._root, None
         steps: list[str | int] = []
@@ -132,41 +147,39 @@ class Tree:
         is_exact = bool(path) and len(steps) > 0 and steps[-1] == path[-1]
         return _Found(node=node, key_node=key_node, steps=tuple(steps), is_exact=is_exact or not path)
 
-    def _at(self, mark: yaml.Mark) -> Place:
-        return Place(self.file, mark.line + 1, mark.column + 1)
+    def _at(self, mark: _Mark | None) -> Place:
+        return Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
 
     def _compose(self, text: str) -> yaml.Node | None:
         try:
-            depth = 0
-            for count, event in enumerate(yaml.parse(text, _Loader)):
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-                    event, yaml.CollectionEndEvent
-                )
-                if depth > MAX_DEPTH:
-                    self._stop(event.start_mark, f"values are nested more than {MAX_DEPTH} deep")
-                if count > MAX_VALUES:
-                    self._stop(event.start_mark, f"the file holds more than {MAX_VALUES:,} values")
-            return yaml.compose(text, _Loader)  # type: ignore[no-any-return]
+            self._measure(text)
+            return yaml.compose(text, _Loader)
         except yaml.MarkedYAMLError as error:
-            # The Python parser repeats a part of the text in quotes, which might be a secret; libyaml does not.
-            said = re.sub(
-                r"'[^']{4,}'", "…", ": ".join(part for part in (error.context, error.problem) if part)
-            )
-            fix = next(
-                (fix for part, fix in _SYNTAX_FIXES.items() if part in said), "mend the YAML at this place"
-            )
-            place = self._at(error.problem_mark) if error.problem_mark else Place(self.file)
-            raise SyntaxProblem(Problem(f"this is not YAML: {said}", fix, place)) from None
+            said = ": ".join(part for part in (error.context, error.problem) if part)
+            # The Python parser repeats a part of the text, which might be a secret; libyaml does not.
+            said = re.sub(r"'[^']{4,}'", "…", said)
+            fix = next((fix for part, fix in _SYNTAX_FIXES.items() if part in said), "mend the YAML here")
+            problem = Problem(f"this is not YAML: {said}", fix, self._at(error.problem_mark))
         except yaml.YAMLError:
-            raise SyntaxProblem(
-                Problem("this is not YAML", "save the file as UTF-8 text", Place(self.file))
-            ) from None
+            problem = Problem("this is not YAML", "save the file as UTF-8 text", Place(self.file))
+        raise SyntaxProblem(problem)
 
-    def _stop(self, mark: yaml.Mark, what: str) -> None:
+    def _measure(self, text: str) -> None:
+        """Refuse what the composer could not hold: it recurses in C without a limit and keeps every node."""
+        depth = 0
+        for count, event in enumerate(yaml.parse(text, _Loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                self._stop(event.start_mark, f"values are nested more than {MAX_DEPTH} deep")
+            if count > MAX_VALUES:
+                self._stop(event.start_mark, f"the file holds more than {MAX_VALUES:,} values")
+
+    def _stop(self, mark: _Mark | None, what: str) -> NoReturn:
         raise SyntaxProblem(Problem(what, "make the file smaller and flatter", self._at(mark)))
 
     def _read(self, node: yaml.Node, depth: int) -> tuple[Value, int]:
-        """Return the value of *node* and how many values it consists of; a node that is aliased is read once."""
+        """Return the value of *node* and of how many values it consists. An aliased node is read once."""
         if node in self._values:
             return self._values[node]
         if depth > MAX_DEPTH:
@@ -227,20 +240,11 @@ class Tree:
             return text
         if kind not in _KINDS or not _KINDS[kind].fullmatch(text):
             return self._refuse_tag(node)
-        match kind:
-            case "null":
-                return None
-            case "bool":
-                return _BOOLEANS[text.lower()]
-            case "int":
-                return int(text)
-            case _:
-                return float(text)
+        return _CONSTRUCT[kind](text)
 
-    def _refuse_tag(self, node: yaml.Node) -> None:
-        self._report(
-            node, "YAML tags (a word after !) are not read here, or not for this value", "remove the tag"
-        )
+    def _refuse_tag(self, node: yaml.Node) -> Value:
+        self._report(node, "YAML tags (a word after !) are not read", "remove the tag")
+        return None
 
     def _report(self, node: yaml.Node, message: str, fix: str) -> None:
         self.problems.append(Problem(message, fix, self._at(node.start_mark)))

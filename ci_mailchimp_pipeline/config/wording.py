@@ -9,10 +9,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ci_mailchimp_pipeline.config.rules import LEGAL, near_miss, shown, suggestion, unknown_key
+from ci_mailchimp_pipeline.config.phrases import near_miss, shown, suggestion, unknown_key
+from ci_mailchimp_pipeline.config.rules import LEGAL
 from ci_mailchimp_pipeline.config.secrets import SecretRef
-from ci_mailchimp_pipeline.config.tree import Path, Tree
+from ci_mailchimp_pipeline.config.tree import Steps, Tree
 from ci_mailchimp_pipeline.errors import Problem
+
+_KEY = "[key]"  # pydantic's last step to a key of a mapping that is wrong itself
 
 _EXPECTED = {
     "string_type": "a text",
@@ -43,8 +46,8 @@ _BOUNDS = {
 
 
 def worded(
-    error: ValidationError, *, model: type[BaseModel], tree: Tree, at: Path = ()
-) -> Iterator[tuple[Path, Problem]]:
+    error: ValidationError, *, model: type[BaseModel], tree: Tree, at: Steps = ()
+) -> Iterator[tuple[Steps, Problem]]:
     """Yield every problem in *error* with its path within *model*.
 
     Args:
@@ -60,12 +63,14 @@ def worded(
         if detail["type"] == "extra_forbidden"
     }
     for detail in details:
+        if detail["type"] == "default_factory_not_called":
+            continue  # the key that the default is made of is wrong, and says so
         if detail["type"] == "missing" and detail["loc"] in meant:
             continue  # the misspelt key is the problem, and says so
         yield detail["loc"], _problem(detail, model=model, tree=tree, at=at)
 
 
-def label(path: Path) -> str:
+def label(path: Steps) -> str:
     """Return a path as people write it: exports.vip.segments[0]."""
     text = ""
     for step in path:
@@ -74,66 +79,64 @@ def label(path: Path) -> str:
     return text
 
 
-def said(path: Path, what: str) -> str:
+def said(path: Steps, what: str) -> str:
     """Return what is wrong with the name of where it is in front."""
     return f"{label(path)}: {what}" if path else what
 
 
-def _problem(detail: ErrorDetails, *, model: type[BaseModel], tree: Tree, at: Path) -> Problem:
-    loc, kind = detail["loc"], detail["type"]
-    is_key = kind == "extra_forbidden" or loc[-1:] == ("[key]",)
-    inner = tuple(step for step in loc if step != "[key]")
-    context: dict[str, Any] = detail.get("ctx", {})
+def _problem(detail: ErrorDetails, *, model: type[BaseModel], tree: Tree, at: Steps) -> Problem:
+    kind, context = detail["type"], detail.get("ctx", {})
+    inner = tuple(step for step in detail["loc"] if step != _KEY)
     path = (*at, *inner, *context.get("at", ()))
-    place = tree.place(path, key=is_key)
-    if kind == "missing":
-        what, fix = _missing(_kind_at(model, inner[:-1]), str(inner[-1]))
-        return Problem(said(tree.known(path[:-1]), what), fix, place)
     if kind == "extra_forbidden":
-        what, fix = unknown_key(str(inner[-1]), _keys(_kind_at(model, inner[:-1])))
-        return Problem(said(tree.known(path[:-1]), what), fix, place)
+        what, fix = unknown_key(str(path[-1]), _keys(_kind_at(model, inner[:-1])))
+        return Problem(said(tree.known(path)[:-1], what), fix, tree.place(path, key=True))
+    if kind == "missing":
+        what, fix = _missing(_kind_at(model, inner[:-1]), str(path[-1]))
+        return Problem(said(tree.known(path[:-1]), what), fix, tree.place(path))
+    is_key = context.get("is_key", False)
     is_secret = any(_kind_at(model, inner[:end]) is SecretRef for end in range(len(inner) + 1))
-    found = "the value there" if is_secret else shown(detail["input"])
-    what, fix = _what(kind, detail, context, found, tree.raw(path))
-    return Problem(said(tree.known(path), what), fix, place)
+    found = "the value that is there" if is_secret else shown(detail["input"])
+    what, fix = _what(detail, found, tree.raw(path))
+    label_path = tree.known(path)[: -1 if is_key else None]
+    return Problem(said(label_path, what), fix, tree.place(path, key=is_key or detail["loc"][-1:] == (_KEY,)))
 
 
-def _what(
-    kind: str, detail: ErrorDetails, context: dict[str, Any], found: str, raw: str | None
-) -> tuple[str, str]:
-    value = detail["input"]
-    if kind == "rule":
-        return context["what"], context["fix"]
-    if kind in _EXPECTED:
-        return _wrong_type(_EXPECTED[kind], value, found, raw)
-    if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        limit = f"{words} {context[name]:,}"
-        return f"must be {limit}, not {found}", f"write {limit}"
-    if kind == "literal_error":
-        legal = context["expected"]
-        hint = suggestion(value, re.findall(r"'([^']*)'", legal)) if isinstance(value, str) else ""
-        return f"must be {legal}, not {found}.{hint}", f"write {legal}"
-    if kind == "string_pattern_mismatch":
-        legal = LEGAL.get(context["pattern"], f"a text of the form {context['pattern']}")
-        return f"{found} is not {legal}", f"write {legal}"
-    if kind == "too_short":
-        return "is empty; at least one is needed", "name at least one"
-    if kind == "string_too_long":
-        return (
-            f"has {len(value):,} characters; at most {context['max_length']} are allowed",
-            "write a shorter one",
-        )
-    return f"{detail['msg']}, not {found}", "see docs/exports.md for what may stand here"
+def _what(detail: ErrorDetails, found: str, raw: str | None) -> tuple[str, str]:
+    """Return what is wrong and the fix; *found* is the value as it may be shown, *raw* as it was written."""
+    value, context = detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "rule":
+            what, fix = context["what"], context["fix"]
+        case kind if kind in _EXPECTED:
+            what, fix = _wrong_type(_EXPECTED[kind], value, found, raw)
+        case kind if kind in _BOUNDS:
+            name, words = _BOUNDS[kind]
+            limit = f"{words} {context[name]:,.9g}"
+            what, fix = f"must be {limit}, not {found}", f"write {limit}"
+        case "literal_error":
+            legal = context["expected"]
+            hint = suggestion(value, re.findall(r"'([^']*)'", legal))
+            what, fix = f"must be {legal}, not {found}{hint}", f"write {legal}"
+        case "string_pattern_mismatch":
+            form = f"a text of the form {context['pattern']}"
+            legal, fix = LEGAL.get(context["pattern"], (form, f"write {form}"))
+            what = f"must be {legal}, not {found}"
+        case "too_short":
+            what, fix = "is empty", "name at least one"
+        case "string_too_long":
+            what = f"has {len(value)} characters; at most {context['max_length']} are allowed"
+            fix = "write a shorter one"
+        case _:
+            what, fix = f"{detail['msg']}, not {found}", "see docs/exports.md for what may stand here"
+    return what, fix
 
 
 def _wrong_type(expected: str, value: object, found: str, raw: str | None) -> tuple[str, str]:
-    what = f"must be {expected}, not {found}"
-    if value is None:
-        return what, f"{_FIXES[expected]}, or remove the line"
-    if expected == "a text" and raw is not None:
-        return f"{what}, as YAML reads {raw}", f'put it in quotes: "{raw}"'
-    return what, _FIXES[expected]
+    if expected == "a text" and raw is not None and value is not None:
+        kind = found if isinstance(value, bool) else "a number"
+        return f"must be a text; YAML reads {raw} as {kind}", f'put it in quotes: "{raw}"'
+    return f"must be {expected}, not {found}", _FIXES[expected]
 
 
 def _missing(kind: Any, key: str) -> tuple[str, str]:
