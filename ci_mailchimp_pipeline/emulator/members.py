@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -21,10 +22,12 @@ _ADDRESS = re.compile(
 _LOCAL_PART_MOST = 64
 _ADDRESS_MOST = 254
 _FAKE_DOMAINS = ("example.com", "example.net", "example.org")
-_EXTRAS = (
+_EXTRAS: Final = (
     "email_type", "language", "vip", "interests", "location", "ip_signup", "ip_opt", "timestamp_signup",
     "marketing_permissions",
 )  # fmt: skip
+_NO_EXTRAS: Final = (None,) * len(_EXTRAS)
+_extras_of = attrgetter(*_EXTRAS)
 
 
 class Body(msgspec.Struct, kw_only=True):
@@ -82,6 +85,10 @@ def tag_ids(context: Context, names: Sequence[str]) -> tuple[int, ...]:
     audience = context.audience
     found = []
     for name in names:
+        known = audience.tag_ids.get(name.lower())
+        if known is not None:
+            found.append(known)
+            continue
         clean = name.strip()
         if not clean or len(clean) > context.switches.max_tag_characters:
             raise problems.invalid("Please provide a valid tag name.")
@@ -114,6 +121,7 @@ def create(
     if switches.force_status and status == ACTIVE:
         status = switches.force_status
     member = Member(
+        key=key,
         email_address=address,
         status=status,
         cause="api",
@@ -125,20 +133,20 @@ def create(
         source=source,
         extra=_extras(body, None),
     )
-    audience.add(key, member)
+    audience.add(member)
     audience.note_status(status, context.now)
     return member
 
 
 def update(
     context: Context,
-    key: bytes,
+    member: Member,
     body: Body,
     *,
     status: str | None,
     tags: Sequence[str] | None = None,
     replace_tags: bool = False,
-) -> Member:
+) -> None:
     """Write over a member. ``status`` None leaves who may be mailed alone, archived included.
 
     Raises:
@@ -146,7 +154,6 @@ def update(
             Then nothing was written.
     """
     audience, switches = context.audience, context.switches
-    member = audience.members[key]
     wanted = _allowed_status(member, status, switches)
     values = member.values
     if body.merge_fields or not context.skip_merge_validation:
@@ -171,10 +178,9 @@ def update(
         both = ids if replace_tags else (*member.tags, *ids)
         changed = (audience.set_tags(member, set(both)) and switches.tags_touch_last_changed) or changed
     if wanted is not None and wanted != member.status:
-        audience.set_status(key, member, wanted, "api", context.now)
+        audience.set_status(member, wanted, "api", context.now)
     elif changed:
         audience.touch(member, context.now)
-    return member
 
 
 def _allowed_status(member: Member, status: str | None, switches: Switches) -> str | None:
@@ -196,51 +202,46 @@ def _allowed_status(member: Member, status: str | None, switches: Switches) -> s
 
 
 def _extras(body: Body, current: dict[str, Any] | None) -> dict[str, Any] | None:
-    given = {name: value for name in _EXTRAS if (value := getattr(body, name)) is not None}
-    return {**(current or {}), **given} or None
+    given = _extras_of(body)
+    if given == _NO_EXTRAS:
+        return current
+    return (current or {}) | {
+        name: value for name, value in zip(_EXTRAS, given, strict=True) if value is not None
+    }
 
 
-def check_address_change(context: Context, key: bytes, address: str) -> None:
+def check_address_change(context: Context, member: Member, address: str) -> None:
     """See that a member may have another address, before anything is written.
 
     Raises:
         Problem: The address belongs to another member, or was permanently deleted.
     """
     new = key_of(address)
-    if new != key and new in context.audience.members:
+    if new != member.key and new in context.audience.members:
         raise problems.member_exists(address)
-    if new != key and new in context.audience.forgotten:
+    if new != member.key and new in context.audience.forgotten:
         raise problems.forgotten(address)
 
 
-def change_address(context: Context, key: bytes, address: str) -> bytes:
-    """Move a member to another address (checked before); tags, merge fields, status and consent stay."""
-    audience = context.audience
-    member = audience.members[key]
-    new = key_of(address)
-    if member.email_address == address:
-        return key
-    if new == key:
-        member.email_address = address
-    else:
-        audience.move(key, new, address)
-    audience.touch(member, context.now)
-    return new
+def change_address(context: Context, member: Member, address: str) -> None:
+    """Give a member another address (checked before); tags, merge fields, status and consent stay."""
+    if member.email_address != address:
+        context.audience.move(member, address)
+        context.audience.touch(member, context.now)
 
 
-def archive(context: Context, key: bytes) -> None:
+def archive(context: Context, member: Member) -> None:
     """Take a member out; the cause of an opt-out is remembered but can no longer be read.
 
     Raises:
         Problem: Pending, bounced or archived already (405).
     """
-    member = context.audience.members[key]
     if member.status in ("pending", "cleaned", ARCHIVED):
         raise problems.cannot_archive()
-    context.audience.set_status(key, member, ARCHIVED, member.cause, context.now)
+    context.audience.set_status(member, ARCHIVED, member.cause, context.now)
 
 
-def forget(context: Context, key: bytes) -> None:
+def forget(context: Context, member: Member) -> None:
     """Delete for good: nobody but the person can bring the address back."""
-    context.audience.remove(key)
-    context.audience.forgotten.add(key)
+    context.audience.remove(member)
+    context.audience.forgotten.add(member.key)

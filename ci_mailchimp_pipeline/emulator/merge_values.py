@@ -39,8 +39,7 @@ def merged(
         Problem: A value does not fit its type, or a required field would stay without a value.
     """
     fields = audience.fields
-    values: list[Value] = list(current)
-    values.extend("" for _ in range(len(fields) - len(values)))
+    values: list[Value] = [*current, *[""] * (len(fields) - len(current))]
     errors: list[tuple[str, str]] = []
     for tag, value in (given or {}).items():
         index = audience.field_index.get(tag)
@@ -51,11 +50,7 @@ def merged(
         except _RefusedError as refused:
             errors.append((tag, str(refused)))
     if check_required:
-        errors += [
-            (known.tag, "Please enter a value")
-            for known, value in zip(fields, values, strict=True)
-            if known.required and value == ""
-        ]
+        errors += [(tag, "Please enter a value") for tag, index in audience.required if values[index] == ""]
     if errors:
         raise invalid_merge_fields(errors)
     return tuple(values)

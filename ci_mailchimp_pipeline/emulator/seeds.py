@@ -115,6 +115,7 @@ def plant_members(context: Context, seeds: Sequence[MemberSeed]) -> None:
         changed = context.now if seed.changed is None else seed.changed
         by_default = changed if seed.status == ACTIVE else 0
         member = Member(
+            key=key,
             email_address=seed.email_address,
             status=seed.status,
             cause="bounce" if seed.status == "cleaned" else seed.cause,
@@ -126,7 +127,7 @@ def plant_members(context: Context, seeds: Sequence[MemberSeed]) -> None:
             source=seed.source,
             extra=seed.extra,
         )
-        audience.add(key, member)
+        audience.add(member)
 
 
 def harvest(world: World, switches: Switches) -> WorldSeed:

@@ -25,6 +25,10 @@ class Selection:
         """Whether anything is left out."""
         return bool(self._include or self._exclude)
 
+    def goes_below(self) -> bool:
+        """Whether it takes some of the wanted members of the object apart."""
+        return any(self._include.values()) or any(self._exclude.values())
+
     def wants(self, name: str) -> bool:
         """Whether any part of this member of the object is wanted."""
         if self._include and name not in self._include:

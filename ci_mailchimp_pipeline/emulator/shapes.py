@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ci_mailchimp_pipeline.emulator.selection import Selection
-from ci_mailchimp_pipeline.emulator.state import ACTIVE, Audience, Member, MergeField, Segment, key_of
+from ci_mailchimp_pipeline.emulator.state import ACTIVE, Audience, Member, MergeField, Segment
 
 CONTACT_ID_PREFIX = "c0c0"
 TAGS_SHOWN = 50
@@ -57,7 +57,7 @@ def _full_name(audience: Audience, member: Member) -> str:
 
 
 def _links(audience: Audience, member: Member) -> list[dict[str, str]]:
-    href = f"{_API}/lists/{audience.id}/members/{key_of(member.email_address).hex()}"
+    href = f"{_API}/lists/{audience.id}/members/{member.key.hex()}"
     target = f"{_SCHEMAS}/Lists/Members/Response.json"
     return [
         {"rel": rel, "href": href, "method": method, "targetSchema": target}
@@ -66,7 +66,7 @@ def _links(audience: Audience, member: Member) -> list[dict[str, str]]:
 
 
 def _unique_email_id(_audience: Audience, member: Member) -> str:
-    return hashlib.md5(b"address " + key_of(member.email_address), usedforsecurity=False).hexdigest()[:10]
+    return hashlib.md5(b"address " + member.key, usedforsecurity=False).hexdigest()[:10]
 
 
 def _tags(audience: Audience, member: Member) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _tags(audience: Audience, member: Member) -> list[dict[str, Any]]:
 
 
 _MEMBER: dict[str, Callable[[Audience, Member], Any]] = {
-    "id": lambda _audience, member: key_of(member.email_address).hex(),
+    "id": lambda _audience, member: member.key.hex(),
     "email_address": lambda _audience, member: member.email_address,
     "unique_email_id": _unique_email_id,
     "contact_id": contact_id,
@@ -115,7 +115,7 @@ def members(audience: Audience, people: Iterable[Member], wanted: Selection) -> 
         if person.status != "unsubscribed":
             parts.pop("unsubscribe_reason", None)
         shown.append(parts)
-    return wanted.of_value(shown) if wanted else shown
+    return [wanted.of_value(parts) for parts in shown] if wanted.goes_below() else shown
 
 
 def member(audience: Audience, person: Member) -> dict[str, Any]:

@@ -38,8 +38,9 @@ class MergeField:
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One person in one audience; ``cause`` is who made the status: api, admin, contact, complaint, bounce."""
+    """One person in an audience; ``cause``, who made the status: api, admin, contact, complaint, bounce."""
 
+    key: bytes
     email_address: str
     status: str
     cause: str
@@ -77,6 +78,7 @@ class Audience:
     merge_field_limit: int = 30
     fields: list[MergeField] = field(default_factory=list)
     field_index: dict[str, int] = field(default_factory=dict)
+    required: list[tuple[str, int]] = field(default_factory=list)
     members: dict[bytes, Member] = field(default_factory=dict)
     segments: dict[int, Segment] = field(default_factory=dict)
     tag_ids: dict[str, int] = field(default_factory=dict)
@@ -92,6 +94,8 @@ class Audience:
 
     def add_field(self, merge_field: MergeField) -> None:
         """Append a merge field; present members have no value for it."""
+        if merge_field.required:
+            self.required.append((merge_field.tag, len(self.fields)))
         self.field_index[merge_field.tag] = len(self.fields)
         self.fields.append(merge_field)
 
@@ -100,31 +104,34 @@ class Audience:
         index = self.field_index.get(tag, len(member.values))
         return member.values[index] if index < len(member.values) else ""
 
-    def add(self, key: bytes, member: Member) -> None:
+    def find(self, address: str) -> Member | None:
+        """The member of an address, archived ones too."""
+        return self.members.get(key_of(address))
+
+    def add(self, member: Member) -> None:
         """Take in a new member."""
-        self.members[key] = member
-        self._enter(key, member)
+        self.members[member.key] = member
+        self._enter(member)
 
-    def remove(self, key: bytes) -> None:
+    def remove(self, member: Member) -> None:
         """Let go of a member for good."""
-        self._leave(key, self.members.pop(key))
+        del self.members[member.key]
+        self._leave(member)
 
-    def move(self, old: bytes, new: bytes, email_address: str) -> Member:
+    def move(self, member: Member, email_address: str) -> None:
         """Give a member another address, keeping everything else."""
-        member = self.members.pop(old)
-        self._leave(old, member)
-        member.email_address = email_address
-        self.add(new, member)
-        return member
+        self.remove(member)
+        member.email_address, member.key = email_address, key_of(email_address)
+        self.add(member)
 
-    def set_status(self, key: bytes, member: Member, status: str, cause: str, now: int) -> None:
+    def set_status(self, member: Member, status: str, cause: str, now: int) -> None:
         """Change who may be mailed; a new subscription gets a new time of consent."""
-        self._leave(key, member)
+        self._leave(member)
         member.status, member.cause = status, cause
         if status == ACTIVE:
             member.opted = now
         member.changed = now
-        self._enter(key, member)
+        self._enter(member)
         self.note_status(status, now)
 
     def note_status(self, status: str, now: int) -> None:
@@ -207,24 +214,24 @@ class Audience:
             self._tagged[(tag, statuses)] = found
         return found
 
-    def _enter(self, key: bytes, member: Member) -> None:
+    def _enter(self, member: Member) -> None:
         status = member.status
         self.counts[status] += 1
         if status == ACTIVE:
             self._count(member.tags, 1)
         else:
-            self._rare.setdefault(status, {})[key] = member
+            self._rare.setdefault(status, {})[member.key] = member
         self._forget_order(status)
         if self._tagged:
             self._tagged.clear()
 
-    def _leave(self, key: bytes, member: Member) -> None:
+    def _leave(self, member: Member) -> None:
         status = member.status
         self.counts[status] -= 1
         if status == ACTIVE:
             self._count(member.tags, -1)
         else:
-            del self._rare[status][key]
+            del self._rare[status][member.key]
         self._forget_order(status)
         if self._tagged:
             self._tagged.clear()

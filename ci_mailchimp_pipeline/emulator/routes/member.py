@@ -10,8 +10,8 @@ import msgspec
 from ci_mailchimp_pipeline.emulator import members as rules
 from ci_mailchimp_pipeline.emulator import problems, shapes
 from ci_mailchimp_pipeline.emulator.exchange import Answer, Request
-from ci_mailchimp_pipeline.emulator.members import Body, Context
-from ci_mailchimp_pipeline.emulator.state import ARCHIVED, STATUSES, Audience, key_of
+from ci_mailchimp_pipeline.emulator.members import Body
+from ci_mailchimp_pipeline.emulator.state import ARCHIVED, STATUSES, Audience, Member
 
 _SORT_FIELDS = {"timestamp_opt": "opted", "timestamp_signup": "number", "last_changed": "changed"}
 
@@ -72,46 +72,41 @@ def create_member(request: Request, audience_id: str) -> Any:
         raise problems.invalid(errors=[("", "Required fields were not provided: status")])
     address = rules.checked_address(body.email_address)
     context = request.context(audience)
-    key = key_of(address)
-    present = audience.members.get(key)
-    if present is None:
+    member = audience.find(address)
+    if member is None:
         member = rules.create(context, body, address, body.status)
-    elif present.status == ARCHIVED and request.switches.post_unarchives:
-        member = rules.update(context, key, body, status=body.status, tags=body.tags)
+    elif member.status == ARCHIVED and request.switches.post_unarchives:
+        rules.update(context, member, body, status=body.status, tags=body.tags)
     else:
         raise problems.member_exists(address)
     return request.selection.of_value(shapes.member(audience, member))
 
 
-def find_key(audience: Audience, who: str) -> bytes | None:
-    """The key of a member by hash, address or contact id; None if there is none."""
+def find(audience: Audience, who: str) -> Member | None:
+    """A member by hash, address or contact id, archived ones too."""
     text = unquote(who)
     if "@" in text:
-        key = key_of(text.strip())
-    elif re.fullmatch(r"[0-9A-Fa-f]{32}", text):
-        key = bytes.fromhex(text)
-    else:
+        return audience.find(text.strip())
+    if not re.fullmatch(r"[0-9A-Fa-f]{32}", text):
         return None
-    if key in audience.members:
-        return key
-    if text.startswith(shapes.CONTACT_ID_PREFIX):
-        for found, member in audience.members.items():
-            if shapes.contact_id(audience, member) == text:
-                return found
-    return None
+    member = audience.members.get(bytes.fromhex(text))
+    if member is None and text.startswith(shapes.CONTACT_ID_PREFIX):
+        everybody = audience.members.values()
+        return next((m for m in everybody if shapes.contact_id(audience, m) == text), None)
+    return member
 
 
-def _key(audience: Audience, who: str) -> bytes:
-    key = find_key(audience, who)
-    if key is None:
+def _member(audience: Audience, who: str) -> Member:
+    member = find(audience, who)
+    if member is None:
         raise problems.not_found()
-    return key
+    return member
 
 
 def read_member(request: Request, audience_id: str, who: str) -> Any:
     """One member, archived ones too."""
     audience = request.audience(audience_id)
-    return request.selection.of_value(shapes.member(audience, audience.members[_key(audience, who)]))
+    return request.selection.of_value(shapes.member(audience, _member(audience, who)))
 
 
 def put_member(request: Request, audience_id: str, who: str) -> Any:
@@ -120,10 +115,10 @@ def put_member(request: Request, audience_id: str, who: str) -> Any:
     body = request.read(Body)
     address = rules.checked_address(body.email_address)
     context = request.context(audience)
-    key = find_key(audience, who)
+    member = find(audience, who)
     explicit, if_new = body.status or None, body.status_if_new or None
-    if key is None:
-        if key_of(address) in audience.members:
+    if member is None:
+        if audience.find(address) is not None:
             raise problems.member_exists(address)
         status = explicit or if_new
         if status is None:
@@ -131,57 +126,46 @@ def put_member(request: Request, audience_id: str, who: str) -> Any:
         member = rules.create(context, body, address, status)
         return request.selection.of_value(shapes.member(audience, member))
     switches = request.switches
-    if audience.members[key].status == ARCHIVED and switches.put_status_if_new_unarchives:
+    if member.status == ARCHIVED and switches.put_status_if_new_unarchives:
         explicit = explicit or if_new
+    rules.check_address_change(context, member, address)
     tags = body.tags if switches.put_applies_tags else None
-    return _written(request, context, key, body, status=explicit, address=address, tags=tags)
+    rules.update(context, member, body, status=explicit, tags=tags)
+    rules.change_address(context, member, address)
+    return request.selection.of_value(shapes.member(audience, member))
 
 
 def patch_member(request: Request, audience_id: str, who: str) -> Any:
     """Update one member who is there; tags and `status_if_new` mean nothing here."""
     audience = request.audience(audience_id)
     body = request.read(Body)
-    key = _key(audience, who)
-    written = body.email_address
-    address = rules.checked_address(written) if written else audience.members[key].email_address
+    member = _member(audience, who)
+    address = rules.checked_address(body.email_address) if body.email_address else member.email_address
     context = request.context(audience)
-    return _written(request, context, key, body, status=body.status or None, address=address)
-
-
-def _written(
-    request: Request,
-    context: Context,
-    key: bytes,
-    body: Body,
-    *,
-    status: str | None,
-    address: str,
-    tags: list[str] | None = None,
-) -> Any:
-    rules.check_address_change(context, key, address)
-    rules.update(context, key, body, status=status, tags=tags)
-    key = rules.change_address(context, key, address)
-    return request.selection.of_value(shapes.member(context.audience, context.audience.members[key]))
+    rules.check_address_change(context, member, address)
+    rules.update(context, member, body, status=body.status or None)
+    rules.change_address(context, member, address)
+    return request.selection.of_value(shapes.member(audience, member))
 
 
 def archive_member(request: Request, audience_id: str, who: str) -> Answer:
     """Archive one member."""
     audience = request.audience(audience_id)
-    rules.archive(request.context(audience), _key(audience, who))
+    rules.archive(request.context(audience), _member(audience, who))
     return Answer(status=204)
 
 
 def delete_permanently(request: Request, audience_id: str, who: str) -> Answer:
     """Delete one member for good."""
     audience = request.audience(audience_id)
-    rules.forget(request.context(audience), _key(audience, who))
+    rules.forget(request.context(audience), _member(audience, who))
     return Answer(status=204)
 
 
 def read_member_tags(request: Request, audience_id: str, who: str) -> Any:
     """A page of one member's tags."""
     audience = request.audience(audience_id)
-    member = audience.members[_key(audience, who)]
+    member = _member(audience, who)
     added = shapes.time_text(member.changed)
     tags = [
         {"id": tag, "name": audience.segments[tag].name, "date_added": added}
@@ -203,7 +187,7 @@ class _TagsBody(msgspec.Struct, kw_only=True):
 def change_member_tags(request: Request, audience_id: str, who: str) -> Answer:
     """Give a member tags and take tags away, by name."""
     audience = request.audience(audience_id)
-    member = audience.members[_key(audience, who)]
+    member = _member(audience, who)
     body = request.read(_TagsBody)
     context = request.context(audience)
     given = rules.tag_ids(context, [tag.name for tag in body.tags if tag.status == "active"])

@@ -7,7 +7,7 @@ import msgspec
 
 from ci_mailchimp_pipeline.emulator import problems, shapes
 from ci_mailchimp_pipeline.emulator.exchange import Answer, Request
-from ci_mailchimp_pipeline.emulator.state import ARCHIVED, STATUSES, Audience, Member, Segment, key_of
+from ci_mailchimp_pipeline.emulator.state import ARCHIVED, STATUSES, Audience, Member, Segment
 
 SEGMENT_CHANGE_MOST = 500
 """Addresses of one call, in each of its two lists (specification)."""
@@ -140,7 +140,7 @@ def _reachable(
     switches = request.switches
     found: dict[Member, None] = {}
     for address in addresses:
-        member = audience.members.get(key_of(address.strip()))
+        member = audience.find(address.strip())
         if member is None or member.status == ARCHIVED:
             if switches.static_segment_unknown == "error":
                 errors.setdefault("Email addresses that are not members of this list", []).append(address)

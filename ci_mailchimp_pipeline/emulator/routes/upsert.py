@@ -9,7 +9,7 @@ from ci_mailchimp_pipeline.emulator import problems, shapes
 from ci_mailchimp_pipeline.emulator.exchange import Request
 from ci_mailchimp_pipeline.emulator.members import Body, Context
 from ci_mailchimp_pipeline.emulator.problems import Problem
-from ci_mailchimp_pipeline.emulator.state import ARCHIVED, Member, key_of
+from ci_mailchimp_pipeline.emulator.state import ARCHIVED, Member
 
 BATCH_MOST = 500
 """Members of one call (specification)."""
@@ -79,8 +79,7 @@ def _upsert(context: Context, row: Body, batch: _BatchBody) -> tuple[Member, boo
     address = rules.checked_address(row.email_address)
     explicit = row.status or None
     if_new = row.status_if_new or None
-    key = key_of(address)
-    member = context.audience.members.get(key)
+    member = context.audience.find(address)
     if member is None:
         status = explicit or if_new
         if status is None:
@@ -94,5 +93,5 @@ def _upsert(context: Context, row: Body, batch: _BatchBody) -> tuple[Member, boo
     tags = row.tags
     if not switches.batch_tags_opted_out and rules.in_compliance(member):
         tags = None
-    rules.update(context, key, row, status=explicit, tags=tags, replace_tags=bool(batch.sync_tags))
+    rules.update(context, member, row, status=explicit, tags=tags, replace_tags=bool(batch.sync_tags))
     return member, False
