@@ -1,0 +1,95 @@
+"""A ledger of one audience, a clock that tests set, and rows for invented people."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ci_mailchimp_pipeline.ledger import Acknowledged, Lease, Ledger, open_ledger
+
+
+class HandClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class People:
+    """Invented people by number: addresses, hashes, and what an upsert of them records."""
+
+    @staticmethod
+    def address(number: int) -> str:
+        return f"person{number}@contoso-mail.internal"
+
+    @classmethod
+    def hash(cls, number: int) -> bytes:
+        return hashlib.md5(cls.address(number).encode()).digest()
+
+    @classmethod
+    def acknowledged(cls, number: int, **changes: Any) -> Acknowledged:
+        values: dict[str, Any] = {
+            "subscriber_hash": cls.hash(number),
+            "address": cls.address(number),
+            "customer_id": f"C{number}",
+            "created_by_us": True,
+            "tags": ("Newsletter",),
+            "fingerprint": b"f" * 16,
+            "filled": "FNAME",
+        }
+        return Acknowledged(**values | changes)
+
+
+@pytest.fixture
+def people() -> type[People]:
+    return People
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(1_800_000_000.0)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def ledger(home: Path, clock: HandClock) -> Iterator[Ledger]:
+    with open_ledger(home, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def audience(ledger: Ledger) -> int:
+    return ledger.audience("account-1", "a1b2c3d4e5")
+
+
+@pytest.fixture
+def lease(ledger: Ledger, audience: int) -> Iterator[Lease]:
+    with ledger.lease(audience, "host:1") as held:
+        yield held
+
+
+Read = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Read one relation of a ledger as the plan gets it: through Parquet, with DuckDB."""
+
+    def rows(ledger: Ledger, audience: int, relation: str) -> list[dict[str, Any]]:
+        file = getattr(ledger.export_state(audience, tmp_path / "out"), relation)
+        with duckdb.connect() as connection:
+            found = connection.execute(f"SELECT * FROM read_parquet('{file}')")
+            names = [column[0] for column in found.description or []]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    return rows
