@@ -91,20 +91,28 @@ def connection_of(config: Config, export: Export) -> Connection:
     return connection
 
 
-def connect(config: Config, export: Export, environ: Mapping[str, str] = os.environ) -> MailchimpClient:
-    """A client for the export's connection; the secret is read now, so that a rotated one works at once."""
-    connection = connection_of(config, export)
+def authorization_of(config: Config, connection: Connection, environ: Mapping[str, str] = os.environ) -> Authorization:
+    """The connection's credentials as they are now, so that a rotated secret works at once."""
     if connection.api_key is not None:
         secret = connection.api_key.resolve(folder=config.folder, environ=environ)
-        authorization = Authorization.from_api_key(secret)
-    else:
-        assert connection.token is not None  # noqa: S101 (a loaded connection has exactly one of the two)
-        authorization = Authorization.from_token(connection.token.resolve(folder=config.folder, environ=environ))
+        return Authorization.from_api_key(secret)
+    assert connection.token is not None  # noqa: S101 (a loaded connection has exactly one of the two)
+    return Authorization.from_token(connection.token.resolve(folder=config.folder, environ=environ))
+
+
+def connect_to(config: Config, connection: Connection, environ: Mapping[str, str] = os.environ) -> MailchimpClient:
+    """A client for *connection*; the secret is read now."""
+    authorization = authorization_of(config, connection, environ)
     return MailchimpClient(
         api_root=connection.api_root or api_root_for(authorization),
         authorization=authorization,
         max_connections=connection.max_connections,
     )
+
+
+def connect(config: Config, export: Export, environ: Mapping[str, str] = os.environ) -> MailchimpClient:
+    """A client for the export's connection; the secret is read now."""
+    return connect_to(config, connection_of(config, export), environ)
 
 
 def make_frame(config: Config, export: Export, snapshot: Snapshot, client: MailchimpClient, into: Path) -> Frame:

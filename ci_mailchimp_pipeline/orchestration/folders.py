@@ -1,0 +1,141 @@
+"""The folders of runs below the state folder: which frame belongs to which run, and which may go."""
+
+import hashlib
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ci_mailchimp_pipeline.config import Config, Export
+from ci_mailchimp_pipeline.errors import FixDataError
+from ci_mailchimp_pipeline.frame.build import Frame, load_frame
+from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot
+
+VERDICT = "verdict.json"
+KEEP = 3  # frames of an export, and snapshots
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the frame beside it may be sent, from which snapshot it was made and for which declaration.
+
+    Attributes:
+        declaration: Hash of the export as it was declared.
+        at: Seconds since 1970.
+    """
+
+    passed: bool
+    snapshot: str
+    declaration: str
+    at: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A frame that passed its checks, with the snapshot it was made from."""
+
+    frame: Frame
+    snapshot: Snapshot
+    seconds: dict[str, float]
+
+
+def snapshots_base(config: Config) -> Path:
+    """Where snapshots of the upstream are."""
+    return config.home / "snapshots"
+
+
+def frames_base(config: Config, export: str) -> Path:
+    """Where the frames of an export are, one folder a run."""
+    return config.home / "frames" / export
+
+
+def run_folder(config: Config, export: str, run_id: str) -> Path:
+    """The folder of one run of one export."""
+    return frames_base(config, export) / run_id
+
+
+def declaration_of(export: Export) -> str:
+    """A hash that changes with anything that is declared for *export*."""
+    return hashlib.sha256(export.model_dump_json().encode()).hexdigest()
+
+
+def save_verdict(folder: Path, verdict: Verdict) -> None:
+    """Write *verdict* beside the frame in *folder*, whole or not at all."""
+    written = folder / f"{VERDICT}.new"
+    written.write_bytes(msgspec.json.encode(verdict))
+    written.replace(folder / VERDICT)
+
+
+def read_verdict(folder: Path) -> Verdict | None:
+    """The verdict on the frame in *folder*; None when there is none that can be read."""
+    try:
+        return msgspec.json.decode((folder / VERDICT).read_bytes(), type=Verdict)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def run_folders(config: Config, export: str) -> list[Path]:
+    """The run folders of *export*, the newest first; other names are none of ours."""
+    base = frames_base(config, export)
+    if not base.is_dir():
+        return []
+    return sorted((each for each in base.iterdir() if _is_run(each.name)), key=_age, reverse=True)
+
+
+def newest_frame(config: Config, export: str) -> tuple[Path, Verdict] | None:
+    """The folder of the newest frame of *export* with its verdict, whether it passed or not."""
+    for folder in run_folders(config, export):
+        if verdict := read_verdict(folder):
+            return folder, verdict
+    return None
+
+
+def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
+    """The frame of this run, or, for a sync that runs alone, the newest one of the export.
+
+    Raises:
+        FixDataError: ``no_frame``; ``frame_not_good``: it did not pass its checks, or is not what was written;
+            ``stale_frame``: the declaration changed since; ``snapshot_not_good``.
+    """
+    again = f"materialize {export.id}/export_frame again"
+    own = run_folder(config, export.id, run_id)
+    verdict = read_verdict(own)
+    found = (own, verdict) if verdict else newest_frame(config, export.id)
+    if found is None:
+        raise FixDataError("no_frame", f"export '{export.id}' has no frame yet", fix=again)
+    folder, verdict = found
+    if verdict.declaration != declaration_of(export):
+        raise FixDataError(
+            "stale_frame", f"the declaration of export '{export.id}' changed after its frame was made", fix=again
+        )
+    if not verdict.passed:
+        raise FixDataError(
+            "frame_not_good",
+            f"the newest frame of export '{export.id}' did not pass its checks; nothing was sent",
+            fix=f"see its checks, mend what they say, then {again}",
+        )
+    return Judged(
+        frame=load_frame(folder),
+        snapshot=load_snapshot(snapshots_base(config) / verdict.snapshot),
+        seconds=verdict.seconds,
+    )
+
+
+def prune_frames(config: Config, export: str, keep: int = KEEP) -> None:
+    """Delete all but the newest *keep* run folders of *export*; only what looks like one is touched."""
+    for folder in run_folders(config, export)[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> tuple[float, str]:
+    verdict = read_verdict(folder)
+    return (verdict.at if verdict else folder.stat().st_mtime, folder.name)
+
+
+def _is_run(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

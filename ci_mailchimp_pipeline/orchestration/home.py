@@ -1,0 +1,70 @@
+"""Where Dagster and the runs keep what they know: private to the owner, written once, never overwritten."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ci_mailchimp_pipeline.errors import FixConfigError
+
+PRIVATE = 0o077  # the permission bits that group and others lose
+SETTINGS = "dagster.yaml"
+
+# One sync per connection at a time; a killed run gives its place back; nothing is reported to anybody.
+_DAGSTER_YAML = """\
+# Written once; yours from then on.
+telemetry: {enabled: false}
+nux: {enabled: false}
+concurrency:
+  pools: {default_limit: 1, granularity: op}
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  cancel_timeout_seconds: 60
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 60
+run_retries: {enabled: false}
+retention:
+  sensor: {purge_after_days: {skipped: 2, failure: 30, success: 30}}
+  schedule: {purge_after_days: {skipped: 2, failure: 30, success: -1}}
+"""
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Whatever this process creates meanwhile is readable for its owner only."""
+    before = os.umask(PRIVATE)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def dagster_home(home: Path) -> Path:
+    """Where Dagster keeps its runs, below the state folder *home*."""
+    return home / "dagster"
+
+
+def prepare_home(home: Path) -> Path:
+    """Create *home* (0700) and Dagster's own folder in it with its settings; return the latter.
+
+    Raises:
+        FixConfigError: ``home_not_writable``.
+    """
+    folder = dagster_home(home)
+    settings = folder / SETTINGS
+    try:
+        with private_files():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if not settings.exists():
+                settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+    except OSError as error:
+        failure = FixConfigError(
+            "home_not_writable",
+            f"the state folder {home} cannot be written: {error.strerror}",
+            fix="make it writable, or set CI_MAILCHIMP_HOME to a folder that is",
+        )
+    else:
+        return folder
+    raise failure

@@ -1,0 +1,177 @@
+"""What Dagster stores and shows of a step: numbers, links and a summary; never a row."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ci_mailchimp_pipeline.config import Config, Export
+from ci_mailchimp_pipeline.frame.build import Frame
+from ci_mailchimp_pipeline.frame.fields import MergeField
+from ci_mailchimp_pipeline.frame.schema import frame_schema
+from ci_mailchimp_pipeline.orchestration.rejected import rejected_rows
+from ci_mailchimp_pipeline.pipeline.planning import FACTS, authorization_of, connection_of
+from ci_mailchimp_pipeline.pipeline.report import Report
+from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
+
+SHOWN_REJECTED = 20
+
+_MEANING = {
+    "added": "new in the audience",
+    "updated": "merge fields or tags changed",
+    "moved": "address changed, history kept",
+    "unchanged": "nothing to send",
+    "suppressed": "opted out, bounced or archived by someone else: not written",
+    "refused": "Mailchimp said no",
+    "rejected": "unfit to be sent",
+    "merged": "another profile of the same address was kept",
+    "excluded": "dropped by `require`",
+    "exited": "no longer wanted",
+    "archived": "of these, taken out of the audience",
+    "no_profile": "in a segment, but without a profile",
+}
+
+
+def snapshot_metadata(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    """Of both upstream assets."""
+    return {
+        "version": snapshot.version,
+        "path": dg.MetadataValue.path(str(snapshot.folder.relative_to(config.home))),
+    }
+
+
+def profiles_metadata(snapshot: Snapshot) -> dict[str, Any]:
+    """Of ``unified_profiles``."""
+    return {
+        "dagster/row_count": snapshot.profiles,
+        "customers_upstream": snapshot.customers,
+        "columns": dg.MetadataValue.json(list(snapshot.columns)),
+    }
+
+
+def membership_metadata(snapshot: Snapshot, needed: tuple[str, ...]) -> dict[str, Any]:
+    """Of ``segment_membership``: the customers of each segment that some export chose."""
+    chosen = {name: snapshot.segments.get(name, 0) for name in needed}
+    return {
+        "dagster/row_count": sum(chosen.values()),
+        "segments_upstream": len(snapshot.segments),
+        "segments": dg.MetadataValue.md(_table(("segment", "customers"), chosen)),
+    }
+
+
+def frame_metadata(
+    config: Config, export: Export, frame: Frame, fields: Mapping[str, MergeField], snapshot: Snapshot
+) -> dict[str, Any]:
+    """Of ``export_frame``."""
+    return {
+        "dagster/row_count": frame.accepted,
+        "dagster/column_schema": _column_schema(export, fields),
+        "profiles": frame.profiles,
+        "excluded": frame.excluded,
+        "rejected": frame.rejected,
+        "merged": frame.merged,
+        "accepted": frame.accepted,
+        "no_profile": frame.no_profile,
+        "cut_values": frame.cut_values,
+        "segments": dg.MetadataValue.md(_table(("segment", "profiles found"), frame.segments)),
+        "rejected_reasons": dg.MetadataValue.md(_table(("reason", "profiles"), frame.rejected_reasons)),
+        "version": snapshot.version,
+        "path": dg.MetadataValue.path(str(frame.folder.relative_to(config.home))),
+    }
+
+
+def sync_metadata(config: Config, export: Export, report: Report, frame: Frame) -> dict[str, Any]:
+    """Of ``mailchimp_sync``: every count as a number, so that Dagster plots it."""
+    facts = AudienceFacts.load(frame.folder / FACTS)
+    found: dict[str, Any] = {
+        "summary": dg.MetadataValue.md(summary(report)),
+        "dry_run": report.dry_run,
+        "audience": f"{facts.audience_name} ({facts.audience_id})",
+        **report.counts.as_json(),
+        "members": report.members,
+        "requests": report.requests,
+        "writes": report.writes,
+        "seconds": round(report.seconds, 3),
+        **{f"seconds_{name}": round(seconds, 3) for name, seconds in report.steps.items()},
+        "plan_id": report.plan_id or "",
+        "config_hash": config.digest,
+    }
+    connection = connection_of(config, export)
+    center = None if connection.api_root else authorization_of(config, connection).data_center
+    if center:
+        found["audience_in_mailchimp"] = dg.MetadataValue.url(
+            f"https://{center}.admin.mailchimp.com/lists/members/?id={facts.web_id}"
+        )
+    if frame.rejected:
+        found["rejected_rows"] = _rejected(frame.rejected_path)
+    return found
+
+
+def summary(report: Report) -> str:
+    """What happened to how many people, in Markdown."""
+    counts = report.counts.as_json()
+    rows = [f"| {name} | {counts[name]:,} | {says} |" for name, says in _MEANING.items() if counts[name]]
+    lines = [f"**{_headline(report)}**", ""]
+    if rows:
+        lines += ["| | people | |", "|---|---:|---|", *rows, ""]
+    for title, reasons in (
+        ("Rejected", report.rejected_reasons),
+        ("Suppressed", report.suppressed_reasons),
+        ("Refused", report.refused_reasons),
+        ("Left", report.exit_reasons),
+    ):
+        if reasons:
+            told = ", ".join(f"{reason} {people:,}" for reason, people in sorted(reasons.items()))
+            lines += [f"{title}: {told}", ""]
+    lines += [f"- {warning}" for warning in report.warnings]
+    return "\n".join(lines).rstrip()
+
+
+def _headline(report: Report) -> str:
+    if report.dry_run:
+        return f"Dry run: nothing was sent; a run would need {report.requests:,} requests"
+    return f"{report.members:,} members now; {report.requests:,} requests in {report.seconds:.1f} s"
+
+
+def _rejected(path: Path) -> dg.TableMetadataValue:
+    rows = rejected_rows(path, limit=SHOWN_REJECTED)
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"row": row.row or 0, "reason": row.reason, "field": row.field or ""}) for row in rows
+        ],
+        schema=dg.TableSchema(
+            columns=[dg.TableColumn("row", "int"), dg.TableColumn("reason"), dg.TableColumn("field")]
+        ),
+    )
+
+
+def _column_schema(export: Export, fields: Mapping[str, MergeField]) -> dg.TableSchema:
+    schema = frame_schema(export, fields)
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                str(column.dtype),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=column.unique,
+                    other=[str(check.name) for check in column.checks if check.name],
+                ),
+            )
+            for name, column in schema.columns.items()
+        ]
+    )
+
+
+def _table(head: tuple[str, str], numbers: Mapping[str, int]) -> str:
+    if not numbers:
+        return "none"
+    rows = [f"| {_cell(name)} | {number:,} |" for name, number in sorted(numbers.items())]
+    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---:|", *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
