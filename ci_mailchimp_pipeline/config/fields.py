@@ -7,7 +7,7 @@ Each has one model, and one function that turns what stands in the file into the
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -33,20 +33,26 @@ from ci_mailchimp_pipeline.config.rules import (
 )
 from ci_mailchimp_pipeline.config.secrets import Model
 
-ADDRESS_PARTS = (
-    "addr1",
-    "addr2",
-    "city",
-    "state",
-    "zip",
-    "country",
-)  # Mailchimp: merge field of type address
+# Mailchimp: the parts of a merge field of type address
+ADDRESS_PARTS = {
+    "addr1": "Street and number.",
+    "addr2": "Second line.",
+    "city": "City.",
+    "state": "State or province.",
+    "zip": "Postal code.",
+    "country": "Country.",
+}
 REQUIRED_PARTS = ("addr1", "city", "state", "zip")  # Mailchimp refuses an address without one of them
 # Mailchimp's types without radio and dropdown, which cannot be created without their choices.
 MergeType = Literal["text", "number", "address", "phone", "date", "url", "imageurl", "birthday", "zip"]
 
 _TEXT_FORM: JsonSchemaValue = {"type": "string", "pattern": TEXT_PATTERN}
 _UNNAMED = ""  # a merge source learns its tag from the key it stands under
+
+
+def _text(key: JsonSchemaValue) -> JsonSchemaValue:
+    """Return the schema of an optional text as that of a text."""
+    return {name: key[name] for name in ("description", "examples") if name in key} | _TEXT_FORM
 
 
 class Segment(Model):
@@ -115,8 +121,10 @@ class MergeSource(Model):
     ) -> JsonSchemaValue:
         keys = handler.resolve_ref_schema(handler(core_schema))["properties"]
         mapping = {"type": "object", "additionalProperties": False}
-        column = {"column": keys["column"] | _TEXT_FORM, "type": keys["type"]}
-        parts = dict.fromkeys(ADDRESS_PARTS, _TEXT_FORM)
+        types = [name for name in get_args(MergeType) if name != "address"]
+        kind = {"enum": types, "description": keys["type"]["description"]}
+        column = {"column": _text(keys["column"]), "type": kind}
+        parts = {part: _TEXT_FORM | {"description": says} for part, says in ADDRESS_PARTS.items()}
         return {
             "anyOf": [
                 _TEXT_FORM | {"description": "The profile column."},
@@ -225,7 +233,7 @@ class Schedule(Model):
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         keys = handler.resolve_ref_schema(handler(core_schema))["properties"]
-        cron = {key: keys[key] | _TEXT_FORM for key in ("cron", "timezone")}
+        cron = {key: _text(keys[key]) for key in ("cron", "timezone")}
         mapping = {"type": "object", "additionalProperties": False, "properties": cron, "required": ["cron"]}
         # `off` is false for a reader of YAML 1.1 and a text for one of YAML 1.2; both mean off
         return {"anyOf": [{"enum": ["refresh", "off", False]}, mapping]}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -53,10 +54,15 @@ def _as_date(value: object) -> date:
         raise breach(f"must be a date, not {shown(value)}", "write year-month-day, like 2026-11-23") from None
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave it to the schema of the keys inside to say their defaults."""
+    del schema["default"]
+
+
 class Consent(Model):
     """Who agreed, for the organisation, that personal data go to Mailchimp, and when."""
 
-    agreed_by: Text = Field(description="Who agreed.", examples=["ana@contoso.example"])
+    agreed_by: Text = Field(description="Who agreed.", examples=["Ana, data protection"])
     agreed_on: Annotated[date, BeforeValidator(_as_date)] = Field(
         description="The day on which they agreed: year-month-day.", examples=["2026-11-23"]
     )
@@ -65,7 +71,7 @@ class Consent(Model):
 class Owner(Model):
     """Who answers for an export, and in which role they may use a connection."""
 
-    name: Text = Field(description="A person or a team.", examples=["ben@contoso.example"])
+    name: Text = Field(description="A person or a team.", examples=["Ben"])
     role: Role = Field(
         description="The connection's `allowed_roles` must hold it.", examples=["administrator"]
     )
@@ -73,6 +79,8 @@ class Owner(Model):
 
 class ConnectionKeys(Model):
     """The keys of one connection in the file."""
+
+    model_config = ConfigDict(title="Connection")
 
     type: Literal["mailchimp"] = Field(description="The kind of account.", examples=["mailchimp"])
     display_name: Text = Field(
@@ -134,10 +142,10 @@ class Guards(Model):
     """Shares above which a run is stopped before anything is sent; null switches a guard off."""
 
     max_exit_percent: Percent | None = Field(
-        default=20.0, description="Of the members that this export holds now: how many may leave in one run."
+        default=20, description="Of the members that this export holds now: how many may leave in one run."
     )
     max_rejected_percent: Percent | None = Field(
-        default=10.0, description="Of the profiles: how many may be unfit to be sent."
+        default=10, description="Of the profiles: how many may be unfit to be sent."
     )
     max_growth_percent: Annotated[float, Field(ge=0)] | None = Field(
         default=None,
@@ -148,6 +156,8 @@ class Guards(Model):
 class ExportKeys(Model):
     """The keys of one export in the file."""
 
+    model_config = ConfigDict(title="Export")
+
     display_name: Text = Field(description="What people see; may change freely.", examples=["VIP newsletter"])
     connection: Id | None = Field(
         description="Id of a connection; null detaches the export: it stays here and never runs.",
@@ -157,7 +167,7 @@ class ExportKeys(Model):
         description="The Mailchimp audience. It must exist; it is never created.", examples=["a1b2c3d4e5"]
     )
     owner: Owner = Field(
-        description="Who answers for it.", examples=[{"name": "ben@contoso.example", "role": "administrator"}]
+        description="Who answers for it.", examples=[{"name": "Ben", "role": "administrator"}]
     )
     email: Text = Field(description="The profile column that holds the address.", examples=["EMail"])
     first_name: Text | None = Field(
@@ -177,6 +187,7 @@ class ExportKeys(Model):
     )
     schedule: ScheduleForm = Field(
         default=Schedule(kind="refresh"),
+        json_schema_extra={"default": "refresh"},
         description="`refresh`: after each refresh of the source; `off`: on demand only; or a cron schedule.",
         examples=[{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}],
     )
@@ -205,7 +216,9 @@ class ExportKeys(Model):
         default=False, description="Create in the audience the mapped merge fields that it lacks."
     )
     guards: Guards = Field(
-        default=Guards(), description="Shares above which a run is stopped before anything is sent."
+        default=Guards(),
+        json_schema_extra=_without_default,
+        description="Shares above which a run is stopped before anything is sent.",
     )
     fresh_within_hours: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
@@ -281,7 +294,9 @@ class Alert(Model):
 
 
 class File(Model):
-    """The keys at the top of the file."""
+    """Exports of segments to Mailchimp audiences."""
+
+    model_config = ConfigDict(title="exports.yaml")
 
     version: Literal[1] = Field(description="Of this format.", examples=[1])
     source: dict[str, Any] = Field(

@@ -3,11 +3,11 @@
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from ci_mailchimp_pipeline.config.models import ConnectionKeys, ExportKeys, File
 from ci_mailchimp_pipeline.config.plugins import Plugins, installed_plugins
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(plugins: Plugins | None = None) -> dict[str, Any]:
@@ -16,47 +16,56 @@ def json_schema(plugins: Plugins | None = None) -> dict[str, Any]:
     Args:
         plugins: Source types to describe; the built-in ones unless given, so that it is the same everywhere.
     """
-    schema = File.model_json_schema()
-    definitions = schema.setdefault("$defs", {})
-    definitions["Connection"] = _definition(ConnectionKeys, definitions)
-    definitions["Export"] = _definition(ExportKeys, definitions)
-    keys = definitions["Export"]
-    definitions["Defaults"] = {key: keys[key] for key in keys if key != "required"}
+    definitions: dict[str, Any] = {}
+    file = _schema(File, definitions)
+    definitions["Connection"] = _schema(ConnectionKeys, definitions)
+    definitions["Export"] = _schema(ExportKeys, definitions)
+    required = definitions["Export"].pop("required")  # each may stand in the defaults instead
     sources = installed_plugins(only_ours=True) if plugins is None else plugins
-    known = {name: _source(name, load(), definitions) for name, load in sorted(sources.items())}
-    other = {
-        "description": "A source of your own.",
-        "type": "object",
-        "properties": {"type": {"type": "string", "not": {"enum": sorted(known)}}},
-        "required": ["type"],
-    }
-    properties = schema["properties"]
-    properties["source"] |= {"anyOf": [*known.values(), other]}
-    properties["defaults"] |= {"$ref": "#/$defs/Defaults"}
-    for section, definition in (("connections", "Connection"), ("exports", "Export")):
-        properties[section]["additionalProperties"] = False
-        pattern, _ = properties[section].pop("patternProperties").popitem()
-        properties[section]["patternProperties"] = {pattern: {"$ref": f"#/$defs/{definition}"}}
+    keys = file["properties"]
+    keys["source"]["anyOf"] = [
+        *(_source(name, sources[name](), definitions) for name in sorted(sources)),
+        _other(sources),
+    ]
+    keys["defaults"] = {"description": keys["defaults"]["description"], "$ref": "#/$defs/Export"}
+    for section, name in (("connections", "Connection"), ("exports", "Export")):
+        (pattern,) = keys[section]["patternProperties"]
+        keys[section]["patternProperties"] = {pattern: {"$ref": f"#/$defs/{name}"}}
     return {
-        "$schema": DIALECT,
-        **schema,
-        "title": "exports.yaml",
-        "description": "Exports of segments to Mailchimp audiences.",
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **file,
+        "if": {"not": {"required": ["defaults"]}},
+        "then": {"properties": {"exports": {"additionalProperties": {"required": required}}}},
+        "$defs": dict(sorted(definitions.items())),
     }
 
 
-def _definition(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of *model*, its own definitions moved to *definitions*."""
-    schema = model.model_json_schema()
-    definitions |= schema.pop("$defs", {})
+class _Generator(GenerateJsonSchema):
+    """Without titles, which only repeat the keys; a mapping whose keys have a form has no other keys."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        found = super().dict_schema(schema)
+        return found | {"additionalProperties": False} if "patternProperties" in found else found
+
+
+def _schema(model: type[BaseModel], definitions: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Return the schema of *model*; the models that it uses go to *definitions*, with *prefix* to their names."""
+    template = f"#/$defs/{prefix}{{model}}"
+    schema = model.model_json_schema(schema_generator=_Generator, ref_template=template)
+    definitions |= {prefix + name: definition for name, definition in schema.pop("$defs", {}).items()}
     return schema
 
 
 def _source(name: str, plugin: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    schema = _definition(plugin.Options, definitions)
-    properties = {"type": {"const": name}} | schema.get("properties", {})
-    return schema | {
-        "title": name,
-        "properties": properties,
-        "required": ["type", *schema.get("required", [])],
-    }
+    schema = _schema(plugin.Options, definitions, prefix=f"{name}.")
+    keys = {"type": {"const": name}} | schema.get("properties", {})
+    return schema | {"title": name, "properties": keys, "required": ["type", *schema.get("required", [])]}
+
+
+def _other(sources: Plugins) -> dict[str, Any]:
+    """Return the schema of a source that this installation does not know."""
+    kind = {"type": "string", "not": {"enum": sorted(sources)}}
+    return {"title": "another source", "type": "object", "properties": {"type": kind}, "required": ["type"]}

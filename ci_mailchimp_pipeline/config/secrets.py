@@ -29,6 +29,8 @@ class Model(BaseModel):
 class SecretRef(Model):
     """Where a secret is: an environment variable, or a file. Exactly one of the two."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     env: Annotated[str, StringConstraints(pattern=ENV_PATTERN)] | None = Field(
         default=None,
         description="Name of the environment variable that holds the value.",
