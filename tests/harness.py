@@ -16,7 +16,13 @@ import yaml
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.ledger import Ledger, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
-from ci_mailchimp_pipeline.pipeline.planning import connect, connection_of, make_frame, plan_export, planned_report
+from ci_mailchimp_pipeline.pipeline.planning import (
+    connect,
+    connection_of,
+    make_frame,
+    plan_export,
+    planned_report,
+)
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream

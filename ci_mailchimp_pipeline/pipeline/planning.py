@@ -91,7 +91,9 @@ def connection_of(config: Config, export: Export) -> Connection:
     return connection
 
 
-def authorization_of(config: Config, connection: Connection, environ: Mapping[str, str] = os.environ) -> Authorization:
+def authorization_of(
+    config: Config, connection: Connection, environ: Mapping[str, str] = os.environ
+) -> Authorization:
     """The connection's credentials as they are now, so that a rotated secret works at once."""
     if connection.api_key is not None:
         secret = connection.api_key.resolve(folder=config.folder, environ=environ)
@@ -100,7 +102,9 @@ def authorization_of(config: Config, connection: Connection, environ: Mapping[st
     return Authorization.from_token(connection.token.resolve(folder=config.folder, environ=environ))
 
 
-def connect_to(config: Config, connection: Connection, environ: Mapping[str, str] = os.environ) -> MailchimpClient:
+def connect_to(
+    config: Config, connection: Connection, environ: Mapping[str, str] = os.environ
+) -> MailchimpClient:
     """A client for *connection*; the secret is read now."""
     authorization = authorization_of(config, connection, environ)
     return MailchimpClient(
@@ -115,7 +119,9 @@ def connect(config: Config, export: Export, environ: Mapping[str, str] = os.envi
     return connect_to(config, connection_of(config, export), environ)
 
 
-def make_frame(config: Config, export: Export, snapshot: Snapshot, client: MailchimpClient, into: Path) -> Frame:
+def make_frame(
+    config: Config, export: Export, snapshot: Snapshot, client: MailchimpClient, into: Path
+) -> Frame:
     """Validate the rows of *export* against its audience and write them below *into*; sends nothing.
 
     Raises:

@@ -16,7 +16,14 @@ from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, SafetyStop
 from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
-from ci_mailchimp_pipeline.pipeline.planning import FACTS, Planned, connection_of, counts_of, plan_export, planned_report
+from ci_mailchimp_pipeline.pipeline.planning import (
+    FACTS,
+    Planned,
+    connection_of,
+    counts_of,
+    plan_export,
+    planned_report,
+)
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.plan.guards import Allowances, permission_guards, stop_if_any
 from ci_mailchimp_pipeline.sources.base import Snapshot
@@ -196,7 +203,11 @@ class ExportRun:
         if frame.folder.name == self.occasion.run_id:
             return then
         facts = read_audience(self.client, self.config, self.export)
-        if (facts.account_id, facts.audience_id, facts.fields) != (then.account_id, then.audience_id, then.fields):
+        if (facts.account_id, facts.audience_id, facts.fields) != (
+            then.account_id,
+            then.audience_id,
+            then.fields,
+        ):
             raise FixDataError(
                 "stale_frame",
                 f"the frame of export '{self.export.id}' was validated against another state of its audience",

@@ -36,7 +36,8 @@ def take_upstream(config: Config, base: Path, *, settle: bool = False) -> Snapsh
     schema = source.describe()
     wanted = needs_of([export for export in config.exports.values() if why_not(config, export) is None])
     needs = Needs(
-        columns=tuple(column for column in wanted.columns if column in schema.columns), segments=wanted.segments
+        columns=tuple(column for column in wanted.columns if column in schema.columns),
+        segments=wanted.segments,
     )
     return take_snapshot(source, needs, base, memory_limit=MEMORY_LIMIT, settle=settle)
 

@@ -15,7 +15,12 @@ FILES = ("posts", "moves", "tags", "leaving", "suppressed")
 
 
 def build_plan(
-    inputs: PlanInputs, settings: PlanSettings, frame_counts: Counts, into: Path, *, memory_limit: str = "400MB"
+    inputs: PlanInputs,
+    settings: PlanSettings,
+    frame_counts: Counts,
+    into: Path,
+    *,
+    memory_limit: str = "400MB",
 ) -> Plan:
     """Write the plan's files under *into* and return it; reads only *inputs*, sends nothing.
 
@@ -152,7 +157,12 @@ def _write_files(
         ) ORDER BY tag_key, action, subscriber_hash
         """,
     )  # fmt: skip
-    _copy(connection, into, "leaving", "SELECT subscriber_hash, address, op, reason FROM leaving WHERE NOT moving ORDER BY 1")
+    _copy(
+        connection,
+        into,
+        "leaving",
+        "SELECT subscriber_hash, address, op, reason FROM leaving WHERE NOT moving ORDER BY 1",
+    )
     _copy(
         connection, into, "suppressed",
         """
@@ -167,7 +177,9 @@ def _write_files(
 
 def _copy(connection: duckdb.DuckDBPyConnection, into: Path, name: str, query: str) -> None:
     path = into / f"{name}.parquet"
-    connection.execute(f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20000)")
+    connection.execute(
+        f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20000)"
+    )
     path.chmod(0o600)
 
 
@@ -205,10 +217,15 @@ def _summarize(
             "SELECT count(*) FROM mine JOIN members m USING (subscriber_hash) WHERE m.state <> 'archived_by_us'",
         ),
         growing=_number(
-            connection, "SELECT count(*) FROM wanted WHERE op = 'return' OR (op IN ('upsert', 'ride') AND NOT held)"
+            connection,
+            "SELECT count(*) FROM wanted WHERE op = 'return' OR (op IN ('upsert', 'ride') AND NOT held)",
         ),
-        suppressed_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"),
-        refused_reasons=_pairs(connection, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"),
+        suppressed_reasons=_pairs(
+            connection, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"
+        ),
+        refused_reasons=_pairs(
+            connection, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"
+        ),
         exit_reasons=_pairs(connection, "SELECT reason, count(*) FROM leaving WHERE NOT moving GROUP BY 1"),
         held_by_tag=_pairs(
             connection,
@@ -222,7 +239,9 @@ def _summarize(
 
 def _identify(connection: duckdb.DuckDBPyConnection, settings: PlanSettings, into: Path) -> str:
     """A name for exactly these operations: equal plans have equal ids, whenever and wherever they are made."""
-    digest = hashlib.sha256(f"{settings.scope}\x1f{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode())
+    digest = hashlib.sha256(
+        f"{settings.scope}\x1f{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode()
+    )
     for name in FILES[:-1]:  # what is only remembered, not sent, is not part of it
         rows, mark = connection.execute(
             f"SELECT count(*), coalesce(bit_xor(md5_number(t::VARCHAR)), 0)::VARCHAR FROM {_file(into, name)} t"

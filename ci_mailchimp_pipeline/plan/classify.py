@@ -121,7 +121,11 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
 def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> None:
     # A tag that the audience no longer has is on nobody: there is nothing to take off.
     known = array(settings.known_tags)
-    unfinished = "NULL" if settings.unfinished_since is None else repr(settings.unfinished_since - ANSWER_DELAY_SECONDS)
+    unfinished = (
+        "NULL"
+        if settings.unfinished_since is None
+        else repr(settings.unfinished_since - ANSWER_DELAY_SECONDS)
+    )
     # ``moving`` rows leave only if their move turns out to be impossible.
     # People whose row is rejected have not left: what we hold on them stays as it is. People Mailchimp will
     # not let us write to keep their hold until they can be written to again.

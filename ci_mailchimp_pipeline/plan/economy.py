@@ -35,7 +35,11 @@ def calls_of(members: int) -> int:
 
 
 def choose_route(
-    *, must_post: int, adds: Mapping[frozenset[str], int], removes: Mapping[str, int], known_tags: Iterable[str]
+    *,
+    must_post: int,
+    adds: Mapping[frozenset[str], int],
+    removes: Mapping[str, int],
+    known_tags: Iterable[str],
 ) -> Route:
     """Return the cheapest way to add tags to members that need nothing else.
 
@@ -57,7 +61,9 @@ def choose_route(
         return Route(
             by_call=by_call,
             posts=calls_of(must_post + riding),
-            tag_calls=sum(max(calls_of(added), calls_of(removes.get(tag, 0))) for tag, added in called.items()),
+            tag_calls=sum(
+                max(calls_of(added), calls_of(removes.get(tag, 0))) for tag, added in called.items()
+            ),
             tags_created=sum(1 for tag, added in called.items() if added and tag not in known),
         )
 

@@ -8,7 +8,6 @@ import duckdb
 
 from ci_mailchimp_pipeline.plan.model import PlanInputs
 
-
 _ALL = "SELECT * FROM read_parquet({source})"
 # A member that changed while the pages were read may be there twice: the status that forbids most counts.
 _SELECT = {

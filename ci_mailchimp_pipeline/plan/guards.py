@@ -143,7 +143,9 @@ def plan_guards(
         contacts: What Mailchimp bills the account for now; None when no limit is declared.
     """
     counts = plan.counts
-    exit_limit = allowances.exit_percent if allowances.exit_percent is not None else export.guards.max_exit_percent
+    exit_limit = (
+        allowances.exit_percent if allowances.exit_percent is not None else export.guards.max_exit_percent
+    )
     exits = _percent(counts.exited, plan.held)
     growth_limit = export.guards.max_growth_percent
     growth = _percent(plan.growing, plan.held)

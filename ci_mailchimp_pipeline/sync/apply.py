@@ -102,7 +102,9 @@ def apply_plan(
 
 def adoption_reads(adopted: frozenset[str], export: Export, tags: Mapping[str, Tag]) -> int:
     """Requests that it takes to learn who carries a tag that we use for the first time: they stay foreign."""
-    first_used = (tags[tag.lower()] for tag in export.tags if tag.lower() in tags and tag.lower() not in adopted)
+    first_used = (
+        tags[tag.lower()] for tag in export.tags if tag.lower() in tags and tag.lower() not in adopted
+    )
     return sum(max(1, -(-tag.member_count // 1_000)) for tag in first_used)  # pages of 1,000
 
 

@@ -65,7 +65,9 @@ class AudienceFacts:
     def load(cls, path: Path) -> "AudienceFacts":
         """Read what ``save`` wrote."""
         raw: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-        raw["fields"] = tuple(MergeField(**{**each, "choices": tuple(each["choices"])}) for each in raw["fields"])
+        raw["fields"] = tuple(
+            MergeField(**{**each, "choices": tuple(each["choices"])}) for each in raw["fields"]
+        )
         return cls(**raw)
 
 

@@ -30,7 +30,10 @@ class Seen:
     @property
     def billed(self) -> int:
         """Contacts of this audience that Mailchimp bills (archived and cleaned are free)."""
-        return sum(self.totals.get(status, 0) for status in ("subscribed", "unsubscribed", "pending", "transactional"))
+        return sum(
+            self.totals.get(status, 0)
+            for status in ("subscribed", "unsubscribed", "pending", "transactional")
+        )
 
 
 def read_seen(

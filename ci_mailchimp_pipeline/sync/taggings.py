@@ -36,7 +36,12 @@ def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> Non
     state = Taggings()
     settled = moves.settled_otherwise
     keys = pl.scan_parquet(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
-    extra = [_removal(row, key) for row in moves.impossible if row["old_op"] == "untag" for key in row["old_drop_keys"]]
+    extra = [
+        _removal(row, key)
+        for row in moves.impossible
+        if row["old_op"] == "untag"
+        for key in row["old_drop_keys"]
+    ]
     for key in sorted({*keys, *(row["tag_key"] for row in extra)}):
         calls = _calls(plan, key, settled, [row for row in extra if row["tag_key"] == key])
         writer.each(calls, lambda call, key=key: _send(writer, tags, key, call, state))  # type: ignore[misc]
@@ -55,7 +60,9 @@ def _removal(row: Row, key: str) -> Row:
     }
 
 
-def _calls(plan: Plan, key: str, settled: frozenset[bytes], extra: list[Row]) -> Iterator[tuple[list[Row], list[Row]]]:
+def _calls(
+    plan: Plan, key: str, settled: frozenset[bytes], extra: list[Row]
+) -> Iterator[tuple[list[Row], list[Row]]]:
     def planned(action: str) -> Iterator[Row]:
         chosen = (pl.col("tag_key") == key) & (pl.col("action") == action)
         return (row for row in rows_of(plan.tags, where=chosen) if row["subscriber_hash"] not in settled)
@@ -68,7 +75,9 @@ def _calls(plan: Plan, key: str, settled: frozenset[bytes], extra: list[Row]) ->
         yield list(adds), list(removes)
 
 
-def _send(writer: Writer, tags: TagIds, key: str, call: tuple[list[Row], list[Row]], state: Taggings) -> Outcome:
+def _send(
+    writer: Writer, tags: TagIds, key: str, call: tuple[list[Row], list[Row]], state: Taggings
+) -> Outcome:
     adds, removes = call
     answer = endpoints.update_tag(
         writer.client,
@@ -112,7 +121,11 @@ def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: 
         .join(moved, on="subscriber_hash", how="anti")
         .collect()["subscriber_hash"]
     )
-    counted = Counter("tag_refused" if each in state.failed else "updated" for each in people if each not in settled)
+    counted = Counter(
+        "tag_refused" if each in state.failed else "updated" for each in people if each not in settled
+    )
     writer.tally.add(
-        Outcome(buckets=Counter(updated=counted["updated"]), refused=Counter(tag_refused=counted["tag_refused"]))
+        Outcome(
+            buckets=Counter(updated=counted["updated"]), refused=Counter(tag_refused=counted["tag_refused"])
+        )
     )

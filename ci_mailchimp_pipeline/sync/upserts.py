@@ -14,7 +14,9 @@ from ci_mailchimp_pipeline.sync.writer import Writer
 NOT_WRITABLE = ("unsubscribed", "cleaned", "pending", "transactional", "archived")
 
 
-def send_upserts(writer: Writer, plan: Plan, *, extra: Sequence[Row] = (), skip: frozenset[bytes] = frozenset()) -> None:
+def send_upserts(
+    writer: Writer, plan: Plan, *, extra: Sequence[Row] = (), skip: frozenset[bytes] = frozenset()
+) -> None:
     """Send the plan's posts, the first batch alone so that a wrong status stops before the second.
 
     Args:
@@ -49,7 +51,9 @@ def _stop_if_unexpected(outcome: Outcome, rows: int) -> None:
 
 def _send(writer: Writer, batch: list[Row]) -> Outcome:
     asked = {row["subscriber_hash"]: row for row in batch}
-    answer = endpoints.upsert_members(writer.client, writer.audience_id, [_body(writer, row) for row in batch])
+    answer = endpoints.upsert_members(
+        writer.client, writer.audience_id, [_body(writer, row) for row in batch]
+    )
     outcome = Outcome()
     records: list[Acknowledged | Refused | Suppressed] = []
     for created, members in ((True, answer.created), (False, answer.updated)):
@@ -64,15 +68,19 @@ def _send(writer: Writer, batch: list[Row]) -> Outcome:
     for refusal in answer.refused:
         row = asked.pop(refusal.subscriber_hash, None) if refusal.subscriber_hash else None
         if row is not None:
-            records.append(_refuse(writer, row, outcome, kind=refusal.kind, code=refusal.code, field=refusal.field))
+            records.append(
+                _refuse(writer, row, outcome, kind=refusal.kind, code=refusal.code, field=refusal.field)
+            )
     if len(asked) == len(batch):
         raise RunLaterError(
             "foreign_answer",
             f"audience {writer.audience_id}: the answer names none of the {len(batch)} members that were sent",
             fix="run again; if it repeats, look at what stands between here and Mailchimp",
         )
-    for row in asked.values():
-        records.append(_refuse(writer, row, outcome, kind="temporary", code="no_answer", field=None))
+    records.extend(
+        _refuse(writer, row, outcome, kind="temporary", code="no_answer", field=None)
+        for row in asked.values()
+    )
     writer.record(*records)
     return outcome
 
@@ -90,7 +98,9 @@ def _body(writer: Writer, row: Row) -> Upsert | Return:
     )
 
 
-def _accept(writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bool) -> Acknowledged | Suppressed:
+def _accept(
+    writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bool
+) -> Acknowledged | Suppressed:
     new = ours and row["op"] != "return"
     expected = writer.export.new_members if new else "subscribed"
     returned = row["op"] == "return"
@@ -119,7 +129,9 @@ def _accept(writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bo
     )
 
 
-def _refuse(writer: Writer, row: Row, outcome: Outcome, *, kind: str, code: str, field: str | None) -> Refused:
+def _refuse(
+    writer: Writer, row: Row, outcome: Outcome, *, kind: str, code: str, field: str | None
+) -> Refused:
     if row["bucket"] != "moved":
         (outcome.suppressed if kind == "suppress" else outcome.refused)[code] += 1
     return Refused(

@@ -31,7 +31,7 @@ def in_parallel(
                     pending = _collect(pending, on_done)
             while pending:
                 pending = _collect(pending, on_done)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again below, when no answer is lost)
             failure = error
             stop()
         for future in pending if failure else ():

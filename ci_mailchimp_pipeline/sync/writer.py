@@ -84,7 +84,9 @@ class Writer:
         Only when there was such a request: this one was sent more than once, or an earlier run never
         finished. Then Mailchimp's own stamps decide: created through the API, after that began.
         """
-        since = self.unfinished_since if self.unfinished_since is not None else (self.began if repeated else None)
+        since = (
+            self.unfinished_since if self.unfinished_since is not None else (self.began if repeated else None)
+        )
         if since is None or created_at is None:
             return False
         return created_at >= since and (not source or source.startswith("API"))

@@ -57,7 +57,9 @@ class World:
     )  # fmt: skip
     runs: int = 0
 
-    def want(self, address: str, *tags: str, customer: str | None = None, first_name: str | None = "Ada") -> None:
+    def want(
+        self, address: str, *tags: str, customer: str | None = None, first_name: str | None = "Ada"
+    ) -> None:
         self.rows["frame"].append(
             {
                 "subscriber_hash": key(address), "customer_id": customer or address, "email_address": address,
@@ -92,9 +94,13 @@ class World:
         self.hold(address, *tags)
 
     def see(self, address: str, status: str, last_changed: float | None = 0.0) -> None:
-        self.rows["seen"].append({"subscriber_hash": key(address), "status": status, "last_changed": last_changed})
+        self.rows["seen"].append(
+            {"subscriber_hash": key(address), "status": status, "last_changed": last_changed}
+        )
 
-    def refuse(self, address: str, kind: str, code: str, *, retry_at: float | None = None, first_name: str = "Ada") -> None:
+    def refuse(
+        self, address: str, kind: str, code: str, *, retry_at: float | None = None, first_name: str = "Ada"
+    ) -> None:
         self.rows["refusals"].append(
             {
                 "export": "vip", "subscriber_hash": key(address), "customer_id": address, "kind": kind, "code": code,

@@ -148,7 +148,10 @@ def test_adds_share_the_call_that_removes(world):
     plan = world.plan()
 
     assert plan.calls.total == plan.calls.tag_calls == 1
-    assert {(row["action"], row["tag_key"]) for row in rows(plan.tags)} == {("add", "news"), ("remove", "news")}
+    assert {(row["action"], row["tag_key"]) for row in rows(plan.tags)} == {
+        ("add", "news"),
+        ("remove", "news"),
+    }
     assert (plan.counts.tags_added, plan.counts.tags_removed) == (1, 1)
 
 
@@ -159,7 +162,9 @@ def test_who_left_loses_the_tag(world):
     plan = world.plan()
 
     assert by_address(plan.leaving)["gone@a.internal"]["op"] == "untag"
-    assert [(row["tag_key"], row["leaving"], row["last_one"]) for row in rows(plan.tags)] == [("vip", True, True)]
+    assert [(row["tag_key"], row["leaving"], row["last_one"]) for row in rows(plan.tags)] == [
+        ("vip", True, True)
+    ]
     assert (plan.counts.exited, plan.counts.tags_removed) == (1, 1)
 
 
