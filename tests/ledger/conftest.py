@@ -18,6 +18,7 @@ class HandClock:
         self.now = now
 
     def __call__(self) -> float:
+        """Return the time it was set to."""
         return self.now
 
 
@@ -26,14 +27,17 @@ class People:
 
     @staticmethod
     def address(number: int) -> str:
+        """Return the address of a person."""
         return f"person{number}@contoso-mail.internal"
 
     @classmethod
     def hash(cls, number: int) -> bytes:
+        """Return the subscriber hash of a person."""
         return hashlib.md5(cls.address(number).encode()).digest()
 
     @classmethod
     def acknowledged(cls, number: int, **changes: Any) -> Acknowledged:
+        """Return an upsert of a person that Mailchimp took."""
         values: dict[str, Any] = {
             "subscriber_hash": cls.hash(number),
             "address": cls.address(number),
@@ -48,32 +52,38 @@ class People:
 
 @pytest.fixture
 def people() -> type[People]:
+    """Invented people."""
     return People
 
 
 @pytest.fixture
 def clock() -> HandClock:
+    """A clock that the test moves."""
     return HandClock(1_800_000_000.0)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
+    """A state folder that is not there yet."""
     return tmp_path / "home"
 
 
 @pytest.fixture
 def ledger(home: Path, clock: HandClock) -> Iterator[Ledger]:
+    """A new ledger."""
     with open_ledger(home, clock=clock) as opened:
         yield opened
 
 
 @pytest.fixture
 def audience(ledger: Ledger) -> int:
+    """The number of an audience in it."""
     return ledger.audience("account-1", "a1b2c3d4e5")
 
 
 @pytest.fixture
 def lease(ledger: Ledger, audience: int) -> Iterator[Lease]:
+    """The lease of that audience, held."""
     with ledger.lease(audience, "host:1") as held:
         yield held
 

@@ -7,6 +7,7 @@ from ci_mailchimp_pipeline.ledger import Archived, Moved, Refused, Released, Ret
 
 
 def refused(people, number, **changes):
+    """A temporary refusal, or another one."""
     values = {
         "subscriber_hash": people.hash(number),
         "customer_id": f"C{number}",
@@ -20,6 +21,7 @@ def refused(people, number, **changes):
 
 
 def suppressed(people, number, **changes):
+    """An opt-out."""
     values = {
         "subscriber_hash": people.hash(number),
         "address": people.address(number),
@@ -30,6 +32,7 @@ def suppressed(people, number, **changes):
 
 
 def moved(people, old, new):
+    """One customer whose address changed."""
     return Moved(
         old_hash=people.hash(old),
         subscriber_hash=people.hash(new),
@@ -67,16 +70,16 @@ def test_an_acknowledged_member_is_active_and_held(ledger, audience, lease, read
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_who_created_a_member_is_settled_once(ledger, audience, lease, read, people, first):
+def test_who_created_a_member_is_settled_once(ledger, lease, read, people, first):
     """Whether we brought a member in is what the first record said, whatever later ones say."""
     ledger.record(lease, [people.acknowledged(1, created_by_us=first)], export="vip")
     ledger.record(lease, [people.acknowledged(1, created_by_us=not first)], export="other")
 
-    (member,) = read(ledger, audience, "members")
+    (member,) = read(ledger, lease.audience, "members")
     assert member["created_by_us"] == int(first)
 
 
-def test_a_repeated_upsert_takes_the_newest_values(ledger, audience, lease, read, people, clock):
+def test_a_repeated_upsert_takes_the_newest_values(ledger, lease, read, people, clock):
     """Address, customer, tags and fields are those of the last acknowledged upsert."""
     ledger.record(lease, [people.acknowledged(1)], export="vip")
     clock.now += 5
@@ -85,8 +88,8 @@ def test_a_repeated_upsert_takes_the_newest_values(ledger, audience, lease, read
     )
     ledger.record(lease, [again], export="vip")
 
-    (member,) = read(ledger, audience, "members")
-    (hold,) = read(ledger, audience, "holds")
+    (member,) = read(ledger, lease.audience, "members")
+    (hold,) = read(ledger, lease.audience, "holds")
     assert (member["address"], member["customer_id"]) == ("Person1@contoso-mail.internal", "C9")
     assert member["changed_at"] == clock.now
     assert (hold["tags"], hold["fingerprint"], hold["filled"]) == ([], b"g", "")
@@ -138,7 +141,7 @@ def test_suppressing_keeps_holds_and_who_created_the_member(ledger, audience, le
 
 
 def test_a_suppressed_stranger_was_not_created_by_us(ledger, audience, lease, read, people):
-    """Somebody first seen opted out was there before us, also after an opt-in and an upsert; no hold appears."""
+    """Somebody first seen opted out was there before us, also after opting in again; no hold appears."""
     ledger.record(lease, [suppressed(people, 1)], export="vip")
     assert read(ledger, audience, "holds") == []
 
@@ -193,16 +196,16 @@ def test_a_move_carries_everything_to_the_new_address(ledger, audience, lease, r
     assert read(ledger, audience, "refusals") == []
 
 
-def test_a_repeated_move_changes_nothing(ledger, audience, lease, read, people, clock):
+def test_a_repeated_move_changes_nothing(ledger, lease, read, people, clock):
     """A move that is recorded twice (a crash between commit and answer) leaves what the first one left."""
     ledger.record(lease, [people.acknowledged(1), moved(people, 1, 2)], export="vip")
     ledger.record(lease, [refused(people, 2)], export="vip")
-    before = [read(ledger, audience, name) for name in ("members", "holds", "refusals")]
+    before = [read(ledger, lease.audience, name) for name in ("members", "holds", "refusals")]
     clock.now += 5
 
     ledger.record(lease, [moved(people, 1, 2)], export="vip")
 
-    assert [read(ledger, audience, name) for name in ("members", "holds", "refusals")] == before
+    assert [read(ledger, lease.audience, name) for name in ("members", "holds", "refusals")] == before
 
 
 def test_moves_in_a_chain_follow_each_other(ledger, audience, lease, read, people):
@@ -224,7 +227,9 @@ def test_a_move_onto_a_known_address_replaces_what_was_known(ledger, audience, l
     ledger.record(lease, [moved(people, 1, 2)], export="vip")
 
     assert [row["customer_id"] for row in read(ledger, audience, "members")] == ["C1"]
-    assert [(row["export"], row["tags"]) for row in read(ledger, audience, "holds")] == [("vip", ["Newsletter"])]
+    assert [(row["export"], row["tags"]) for row in read(ledger, audience, "holds")] == [
+        ("vip", ["Newsletter"])
+    ]
 
 
 def test_a_move_to_the_same_hash_only_rewrites_the_address(ledger, audience, lease, read, people):
@@ -244,13 +249,16 @@ def test_a_move_to_the_same_hash_only_rewrites_the_address(ledger, audience, lea
 
 
 def test_retagging_and_releasing_touch_one_exports_hold(ledger, audience, lease, read, people):
-    """Tags become exactly those given; a release ends the hold; other exports and the member stay."""
+    """Tags are gained and lost, in any spelling; a release ends the hold; other exports and the member stay."""
     for export in ("vip", "other"):
         ledger.record(lease, [people.acknowledged(1), people.acknowledged(2)], export=export)
 
     ledger.record(
         lease,
-        [Retagged(subscriber_hash=people.hash(1), tags=("B", "A")), Released(subscriber_hash=people.hash(2))],
+        [
+            Retagged(subscriber_hash=people.hash(1), added=("A", "B"), removed=("newsletter",)),
+            Released(subscriber_hash=people.hash(2)),
+        ],
         export="vip",
     )
 
@@ -267,7 +275,7 @@ def test_records_about_nobody_change_nothing(ledger, audience, lease, read, peop
     """Retagging, releasing, archiving or moving somebody the ledger does not know makes no row."""
     unknown = people.hash(1)
     rows = [
-        Retagged(subscriber_hash=unknown, tags=("A",)),
+        Retagged(subscriber_hash=unknown, added=("A",)),
         Released(subscriber_hash=unknown),
         Archived(subscriber_hash=unknown, archived_at=1.0),
         moved(people, 1, 2),
