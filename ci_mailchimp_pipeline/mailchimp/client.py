@@ -123,6 +123,11 @@ class MailchimpClient:
         """HTTP requests sent so far, repeated ones included."""
         return self._requests
 
+    @property
+    def permits(self) -> int:
+        """Requests that may be under way at once now; adapts to how busy Mailchimp is."""
+        return self._throttle.permits
+
     def stop(self) -> None:
         """Ends all waiting, from any thread. Requests under way finish, others raise ``interrupted``."""
         self._throttle.stop()

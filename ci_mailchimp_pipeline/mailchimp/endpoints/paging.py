@@ -76,7 +76,7 @@ def pages(
                 f"Mailchimp gave the same {length} items again at offset {offset}.",
                 fix="Run it again later; report it when it stays.",
             )
-        before = now
+        before = now if length > 1 else set()  # pages of one cannot overlap
         offset += max(1, length - 1)
 
 
