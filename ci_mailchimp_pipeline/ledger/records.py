@@ -73,10 +73,16 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retagged:
-    """This export's hold on the member has exactly these tags now; without a hold nothing changes."""
+    """This export's hold on the member gains and loses tags; without a hold nothing changes.
+
+    Attributes:
+        added: Names, as they are written.
+        removed: Names in any spelling.
+    """
 
     subscriber_hash: bytes = dataclasses.field(repr=False)
-    tags: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,22 +31,28 @@ def begin(connection: Connection, run_id: str, export: str, *, audience: int, ma
 
 
 def finish(connection: Connection, run_id: str, export: str, **values: Any) -> None:
-    """Note how the run ended; a success settles every run of its audience."""
+    """Note how the run ended; a success settles what earlier runs of the same export left open."""
     _change(connection, run_id, export, **values)
     row = connection.execute(select(run).where(_is(run_id, export))).one()
     if row.dry_run:
         return
     if row.status == "success":
-        connection.execute(update(run).where(run.c.audience == row.audience).values(unsettled=0))
+        connection.execute(
+            update(run)
+            .where((run.c.audience == row.audience) & (run.c.export == row.export))
+            .values(unsettled=0)
+        )
     elif row.mailchimp_time is not None:
         # Another run may have settled this one while it was still sending.
         _change(connection, run_id, export, unsettled=1)
 
 
-def unsettled_since(connection: Connection, audience: int) -> float | None:
-    """Return the earliest time at which an unsettled run of *audience* began to write."""
+def unsettled_since(connection: Connection, audience: int, export: str) -> float | None:
+    """Return the earliest time at which an unsettled run of *export* began to write to *audience*."""
     since: float | None = connection.execute(
-        select(func.min(run.c.mailchimp_time)).where((run.c.audience == audience) & (run.c.unsettled == 1))
+        select(func.min(run.c.mailchimp_time)).where(
+            (run.c.audience == audience) & (run.c.export == export) & (run.c.unsettled == 1)
+        )
     ).scalar()
     return since
 

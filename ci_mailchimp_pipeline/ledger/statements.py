@@ -55,6 +55,7 @@ _SQL = {
         VALUES (:audience, :export, :subscriber_hash, :tags, :fingerprint, :filled)
         ON CONFLICT (audience, export, subscriber_hash) DO UPDATE SET
             tags = excluded.tags, fingerprint = excluded.fingerprint, filled = excluded.filled""",
+    "hold_read": f"SELECT tags FROM hold WHERE {_MINE}",
     "hold_tags": f"UPDATE hold SET tags = :tags WHERE {_MINE}",
     "hold_gone": f"DELETE FROM hold WHERE {_MINE}",
     "refusal": """
@@ -99,6 +100,10 @@ class Statements:
         """Execute the statement called *name* once for each of *rows*."""
         if rows:
             connection.exec_driver_sql(self._sql[name], rows)
+
+    def value(self, connection: Connection, name: str, row: tuple[Any, ...]) -> Any:
+        """Return the first column of the first result of the query called *name*, or None."""
+        return connection.exec_driver_sql(self._sql[name], row).scalar()
 
     def finds(self, connection: Connection, name: str, row: tuple[Any, ...]) -> bool:
         """Return whether the query called *name* has a result."""
@@ -202,8 +207,13 @@ class Recorder:
                 self._run(f"rekey_{table}", [(record.subscriber_hash, *old)])
 
     def _retagged(self, records: list[Retagged]) -> None:
-        at, export = self._audience, self._export
-        self._run("hold_tags", [(tags_text(r.tags), at, export, r.subscriber_hash) for r in records])
+        for record, mine in zip(records, self._mine(records), strict=True):
+            held = self._statements.value(self._connection, "hold_read", mine)
+            if held is None:
+                continue
+            gone = {tag_key(name) for name in (*record.removed, *record.added)}
+            kept = [name for name in msgspec.json.decode(held, type=list[str]) if tag_key(name) not in gone]
+            self._run("hold_tags", [(tags_text((*kept, *record.added)), *mine)])
 
     def _released(self, records: list[Released]) -> None:
         self._run("hold_gone", self._mine(records))

@@ -133,6 +133,12 @@ class Ledger:
                 ]
                 self._database.statements.run(connection, "foreign_tag", rows)
 
+    def adopted_tags(self, audience: int) -> frozenset[str]:
+        """Return the keys (lower case) of the tags that were adopted in *audience*."""
+        keys = select(tag.c.tag_key).where(tag.c.audience == audience)
+        with self._database.read() as connection:
+            return frozenset(connection.execute(keys).scalars())
+
     def start_run(self, row: RunRow) -> None:
         """Note that a run of an export has started; the same one again (a retry) starts over."""
         with self._database.write() as connection:
@@ -159,7 +165,7 @@ class Ledger:
         members: int | None = None,
         audience: int | None = None,
     ) -> None:
-        """Note how a run ended. A success (no dry run) settles what earlier runs of its audience left open.
+        """Note how a run ended. A success (no dry run) settles what the export left open.
 
         Args:
             run_id: As it was started.
@@ -176,13 +182,13 @@ class Ledger:
         with self._database.write() as connection:
             runs.finish(connection, run_id, export, finished_at=self._clock(), **values)
 
-    def unfinished_writing(self, audience: int) -> float | None:
-        """Return Mailchimp's time from which on writes to *audience* may be missing here; None if none are.
+    def unfinished_writing(self, audience: int, export: str) -> float | None:
+        """Return Mailchimp's time from which on writes of *export* may be missing here; None if none are.
 
         The earliest time at which a run began to write that did not finish with success, since one that did.
         """
         with self._database.read() as connection:
-            return runs.unsettled_since(connection, audience)
+            return runs.unsettled_since(connection, audience, export)
 
     def runs(self, export: str | None = None, limit: int = 50) -> list[RunRow]:
         """Return the newest *limit* runs, of one export or of all, the one that started last first."""

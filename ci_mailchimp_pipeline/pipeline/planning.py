@@ -16,7 +16,7 @@ from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_roo
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import MEMORY_LIMIT, unknown_columns, unknown_segments
-from ci_mailchimp_pipeline.plan.build import build_plan, count_unknown
+from ci_mailchimp_pipeline.plan.build import build_plan, count_strangers
 from ci_mailchimp_pipeline.plan.guards import (
     Allowances,
     Guard,
@@ -173,14 +173,14 @@ def plan_export(
     facts = facts or AudienceFacts.load(frame.folder / FACTS)
     audience = ledger.audience(facts.account_id, facts.audience_id)
     state = ledger.export_state(audience, into / "ledger")
-    unknown = count_unknown(frame.frame_path, state.members)
+    strangers, known = count_strangers(frame.frame_path, state.members)
     tags = endpoints.tags(client, export.audience_id)
     seen = read_seen(
         client,
         export.audience_id,
         into / "seen",
-        first_contact=state.member_count == 0,
-        needs_subscribed=unknown > 0 or connection.contact_limit is not None,
+        first_contact=known == 0,
+        needs_subscribed=strangers > 0 or connection.contact_limit is not None,
     )
     plan = build_plan(
         PlanInputs(
@@ -201,7 +201,7 @@ def plan_export(
             merge_tags=tuple(export.fields),
             known_tags=frozenset(tags),
             now=now(),
-            unfinished_since=ledger.unfinished_writing(audience),
+            unfinished_since=ledger.unfinished_writing(audience, export.id),
         ),
         counts_of(frame),
         into,

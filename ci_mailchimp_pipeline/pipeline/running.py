@@ -66,6 +66,7 @@ class ExportRun:
     progress: Callable[[int, int], None] = lambda _done, _total: None
     now: Callable[[], float] = time.time
     steps: dict[str, float] = field(default_factory=dict)
+    audience: int | None = None
 
     def carry_out(self, snapshot: Snapshot, frame: Frame) -> Report:
         """Do it and return the report, also of a failure.
@@ -124,17 +125,17 @@ class ExportRun:
             ledger.finish_run(
                 run_id,
                 self.export.id,
-                status=report.status,
-                finished_at=self.now(),
+                report.status,
                 plan_id=report.plan_id,
                 members=report.members,
+                audience=self.audience,
                 document=msgspec.json.encode(report.as_json()).decode(),
             )
         return report
 
     def _sync(self, snapshot: Snapshot, frame: Frame, ledger: Ledger, failed: Report) -> Report:
         facts = self._facts(frame)
-        audience = ledger.audience(facts.account_id, facts.audience_id)
+        audience = self.audience = ledger.audience(facts.account_id, facts.audience_id)
         owner = f"{socket.gethostname()}:{os.getpid()}"
         with ledger.lease(audience, owner) as lease:
             planned = self._plan(snapshot, frame, ledger, facts)
@@ -160,7 +161,7 @@ class ExportRun:
                         tags=planned.tags,
                         max_connections=self.client.max_connections,
                         now=self.now,
-                        unfinished_since=ledger.unfinished_writing(audience),
+                        unfinished_since=ledger.unfinished_writing(audience, self.export.id),
                         progress=lambda done: self.progress(done, planned.writes),
                         tally=tally,
                     )

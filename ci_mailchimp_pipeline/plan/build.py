@@ -36,16 +36,14 @@ def build_plan(
         return _summarize(connection, settings, frame_counts, route, into)
 
 
-def count_unknown(frame: Path, members: Path) -> int:
-    """How many wanted addresses the ledger has never heard of; reads two files."""
+def count_strangers(frame: Path, members: Path) -> tuple[int, int]:
+    """How many wanted addresses the ledger has never heard of, and how many members it knows."""
+    known = f"read_parquet({quoted(members)})"
     with duckdb.connect() as connection:
-        return _number(
-            connection,
-            f"""
-            SELECT count(*) FROM read_parquet({quoted(frame)}) f
-            ANTI JOIN read_parquet({quoted(members / "*.parquet" if members.is_dir() else members)}) m
-                USING (subscriber_hash)
-            """,
+        wanted = f"FROM read_parquet({quoted(frame)}) f ANTI JOIN {known} m USING (subscriber_hash)"
+        return (
+            _number(connection, f"SELECT count(*) {wanted}"),
+            _number(connection, f"SELECT count(*) FROM {known}"),
         )
 
 

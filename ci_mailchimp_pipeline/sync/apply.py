@@ -58,6 +58,7 @@ def apply_plan(
         SafetyStopError: New members come back with another status than asked.
     """
     tally = Tally(plan) if tally is None else tally
+    began = endpoints.server_time(client) or now()
     writer = Writer(
         client=client,
         ledger=ledger,
@@ -67,7 +68,7 @@ def apply_plan(
         tally=tally,
         workers=max_connections,
         now=now,
-        began=endpoints.server_time(client),
+        began=began,
         unfinished_since=unfinished_since,
         progress=progress,
     )
@@ -85,7 +86,7 @@ def apply_plan(
         )
     if not plan.writes_nothing:
         _adopt(writer, tags)
-        ledger.begin_writing(run_id, export.id, lease=lease, mailchimp_time=writer.began)
+        ledger.begin_writing(run_id, export.id, lease=lease, mailchimp_time=began)
         _create(writer, facts)
     ids = _tag_ids(writer, plan, tags)
     moves = send_moves(writer, plan)

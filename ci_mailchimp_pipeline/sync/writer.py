@@ -36,7 +36,7 @@ class Writer:
     tally: Tally
     workers: int
     now: Callable[[], float]
-    began: float | None
+    began: float
     unfinished_since: float | None
     progress: Callable[[int], None]
     done: int = field(default=0)
