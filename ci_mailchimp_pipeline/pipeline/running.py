@@ -159,7 +159,7 @@ class ExportRun:
                         export=self.export,
                         facts=facts,
                         tags=planned.tags,
-                        max_connections=self.client.max_connections,
+                        max_connections=connection_of(self.config, self.export).max_connections,
                         now=self.now,
                         unfinished_since=ledger.unfinished_writing(audience, self.export.id),
                         progress=lambda done: self.progress(done, planned.writes),

@@ -95,9 +95,9 @@ def apply_plan(
     let_go(writer, plan, moves)
     return Applied(
         counts=tally.counts,
-        suppressed_reasons=dict(tally.suppressed),
-        refused_reasons=dict(tally.refused),
-        warnings=dict(tally.warnings),
+        suppressed_reasons=dict(+tally.suppressed),
+        refused_reasons=dict(+tally.refused),
+        warnings=dict(+tally.warnings),
     )
 
 

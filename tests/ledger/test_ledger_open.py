@@ -39,7 +39,7 @@ def test_all_files_are_private_while_open_and_after(home, ledger, lease, people)
 
     assert mode(home) == 0o700
     files = {path.name: mode(path) for path in home.iterdir()}
-    assert files == {name: 0o600 for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")}
+    assert files == dict.fromkeys(("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 384)
 
 
 def test_a_ledger_that_others_could_read_is_closed_to_them(home):
@@ -57,7 +57,7 @@ def test_a_reader_creates_nothing(home, tmp_path):
     with open_ledger(home, read_only=True) as ledger:
         assert ledger.audience("account-1", "a1b2c3d4e5") == 0
         assert ledger.held(0, "vip") == 0
-        assert ledger.unfinished_writing(0) is None
+        assert ledger.unfinished_writing(0, "vip") is None
         assert ledger.last_run("vip") is None
         ledger.export_state(0, tmp_path / "out")
 
