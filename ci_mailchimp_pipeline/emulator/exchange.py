@@ -59,7 +59,7 @@ class Request:
             raise not_found()
         return audience
 
-    def context(self, audience: Audience) -> Context:
+    def context(self, audience: Audience, *, silent_refusals: bool = False) -> Context:
         """What a write of this request happens in."""
         return Context(
             world=self.world,
@@ -67,6 +67,7 @@ class Request:
             switches=self.switches,
             now=self.now,
             skip_merge_validation=self.flag("skip_merge_validation"),
+            silent_refusals=silent_refusals,
         )
 
     def flag(self, name: str) -> bool:

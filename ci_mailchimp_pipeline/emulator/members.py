@@ -58,6 +58,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches
     now: int
     skip_merge_validation: bool = False
+    silent_refusals: bool = False
 
 
 def checked_address(address: str | None) -> str:
@@ -78,6 +79,11 @@ def checked_address(address: str | None) -> str:
 def in_compliance(member: Member) -> bool:
     """The person opted out or bounced: nobody but the person may subscribe them again."""
     return member.status == "cleaned" or (member.status == "unsubscribed" and member.cause in _BY_THEMSELVES)
+
+
+def opted_out(member: Member) -> bool:
+    """An archived member who had opted out or bounced before; Mailchimp no longer shows it."""
+    return member.status == ARCHIVED and member.cause in (*_BY_THEMSELVES, "bounce")
 
 
 def tag_ids(context: Context, names: Sequence[str]) -> tuple[int, ...]:
@@ -154,7 +160,7 @@ def update(
             Then nothing was written.
     """
     audience, switches = context.audience, context.switches
-    wanted = _allowed_status(member, status, switches)
+    wanted = _allowed_status(context, member, status)
     values = member.values
     if body.merge_fields or not context.skip_merge_validation:
         values = merged(
@@ -183,19 +189,19 @@ def update(
         audience.touch(member, context.now)
 
 
-def _allowed_status(member: Member, status: str | None, switches: Switches) -> str | None:
+def _allowed_status(context: Context, member: Member, status: str | None) -> str | None:
     """The status to write, None for leave alone."""
+    switches = context.switches
     if status is None or status == member.status:
         return None
     if status == ACTIVE and switches.force_status:
         status = switches.force_status
     if member.status == ARCHIVED:
-        opted_out = member.cause in (*_BY_THEMSELVES, "bounce")
-        refused = opted_out and switches.archived_optout == "refused"
+        refused = opted_out(member) and switches.archived_optout == "refused"
     else:
         refused = in_compliance(member) and (status == ACTIVE or member.status == "cleaned")
     if refused:
-        if switches.resubscribe_refusal == "silent":
+        if context.silent_refusals:
             return None
         raise problems.compliance(member.email_address)
     return status

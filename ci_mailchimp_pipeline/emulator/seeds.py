@@ -39,13 +39,22 @@ class MemberSeed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
     tags: list[str] = []
     merge_fields: dict[str, Any] = {}
     source: str = "Admin Add"
+    number: int | None = None
     changed: int | None = None
     opted: int | None = None
     extra: dict[str, Any] | None = None
 
 
+class SegmentSeed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A tag that keeps its id, or with ``options`` a saved segment."""
+
+    name: str
+    id: int | None = None
+    options: dict[str, Any] | None = None
+
+
 class AudienceSeed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An audience; a merge field is a mapping as the API takes it, or just a tag for a text field."""
+    """An audience; a merge field may be just its merge tag (then it is a text), a tag just its name."""
 
     id: str = ""
     name: str = "Audience"
@@ -53,8 +62,7 @@ class AudienceSeed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omi
     marketing_permissions: bool = False
     merge_field_limit: int = 30
     merge_fields: list[str | dict[str, Any]] | None = None
-    tags: list[str] = []
-    saved_segments: dict[str, dict[str, Any]] = {}
+    tags: list[str | SegmentSeed] = []
     members: list[MemberSeed] = []
     forgotten: list[str] = []
 
@@ -90,9 +98,10 @@ def plant_audience(world: World, switches: Switches, seed: AudienceSeed, now: in
             new_merge_field(audience, {"name": spelled.get("tag", ""), "type": "text"} | spelled)
         )
     context = Context(world=world, audience=audience, switches=switches, now=now)
-    tag_ids(context, seed.tags)
-    for name, options in seed.saved_segments.items():
-        audience.add_segment(Segment(world.next_number(), name, now, now, options=options))
+    for tag in seed.tags:
+        known = SegmentSeed(name=tag) if isinstance(tag, str) else tag
+        number = world.next_number(known.id)
+        audience.add_segment(Segment(number, known.name, now, now, options=known.options))
     audience.forgotten.update(bytes.fromhex(known) for known in seed.forgotten)
     world.audiences[audience_id] = audience
     plant_members(context, seed.members)
@@ -121,7 +130,7 @@ def plant_members(context: Context, seeds: Sequence[MemberSeed]) -> None:
             cause="bounce" if seed.status == "cleaned" else seed.cause,
             values=merged(audience, seed.merge_fields, (), check_required=False, switches=context.switches),
             tags=audience.intern_tags(tuple(sorted(set(tag_ids(context, seed.tags))))),
-            number=context.world.next_number(),
+            number=context.world.next_number(seed.number),
             changed=changed,
             opted=by_default if seed.opted is None else seed.opted,
             source=seed.source,
@@ -150,8 +159,7 @@ def harvest_audience(audience: Audience) -> AudienceSeed:
         marketing_permissions=audience.marketing_permissions,
         merge_field_limit=audience.merge_field_limit,
         merge_fields=[_field(field) for field in audience.fields],
-        tags=[segment.name for segment in segments if segment.options is None],
-        saved_segments={segment.name: segment.options for segment in segments if segment.options is not None},
+        tags=[SegmentSeed(name=known.name, id=known.id, options=known.options) for known in segments],
         members=[_member(audience, member) for member in audience.members.values()],
         forgotten=[key.hex() for key in sorted(audience.forgotten)],
     )
@@ -172,6 +180,7 @@ def _member(audience: Audience, member: Member) -> MemberSeed:
         tags=[audience.segments[tag].name for tag in member.tags],
         merge_fields={tag: value for tag, value in values.items() if value != ""},
         source=member.source,
+        number=member.number,
         changed=member.changed,
         opted=member.opted,
         extra=member.extra,

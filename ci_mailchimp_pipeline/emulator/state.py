@@ -262,10 +262,11 @@ class World:
     batches: dict[str, Any] = field(default_factory=dict)
     _last_number: int = 0
 
-    def next_number(self) -> int:
-        """A number that was never given before; members, tags and batches share the count."""
-        self._last_number += 1
-        return self._last_number
+    def next_number(self, wanted: int | None = None) -> int:
+        """A number that was never given before, or the wanted one; members, tags and batches share them."""
+        number = self._last_number + 1 if wanted is None else wanted
+        self._last_number = max(self._last_number, number)
+        return number
 
     def next_id(self, kind: str) -> str:
         """Ten hexadecimal digits that look like Mailchimp's ids and repeat from run to run."""

@@ -98,8 +98,8 @@ class Emulator:
             merge_fields: A tag (a text field) or a mapping as the API takes it, each; None is what Mailchimp
                 puts into a new audience: FNAME, LNAME, ADDRESS, PHONE.
             double_optin: Whether sign-ups have to confirm.
-            **more: ``marketing_permissions``, ``merge_field_limit``, ``tags``, ``saved_segments``,
-                ``members``, ``forgotten``.
+            **more: ``marketing_permissions``, ``merge_field_limit``, ``tags`` (names), ``members`` (as for
+                `add_members`), ``forgotten`` (hashes).
         """
         seed = {"id": audience_id, "name": name, "merge_fields": merge_fields, "double_optin": double_optin}
         made: str = self._control("POST", "audiences", seed | more)["id"]

@@ -75,7 +75,7 @@ def answer(request: Request, *, instance: str = "") -> Answer:
             status=problem.status,
             body=msgspec.json.encode(document),
             content_type=PROBLEM_JSON,
-            headers=problem.headers,
+            headers={"X-Request-Id": instance, **problem.headers},
         )
     return value if isinstance(value, Answer) else Answer(body=msgspec.json.encode(value))
 

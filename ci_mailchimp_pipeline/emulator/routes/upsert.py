@@ -32,7 +32,8 @@ def upsert_members(request: Request, audience_id: str) -> Any:
         if row.status is msgspec.UNSET and row.status_if_new is msgspec.UNSET:
             missing = "Required fields were not provided: status or status_if_new"
             raise problems.invalid(errors=[(f"members.item:{index}", missing)])
-    context = request.context(audience)
+    silent = request.switches.resubscribe_refusal == "silent"
+    context = request.context(audience, silent_refusals=silent)
     rows, errors = _distinct_rows(request, body.members)
     new: dict[Member, None] = {}
     updated: dict[Member, None] = {}
