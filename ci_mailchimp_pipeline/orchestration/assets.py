@@ -1,0 +1,246 @@
+"""The assets: the upstream's two, and a frame and a sync for each export that runs."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import dagster as dg
+
+from ci_mailchimp_pipeline.config import Config, Export
+from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.frame.build import Frame
+from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
+from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
+from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
+from ci_mailchimp_pipeline.orchestration.session import current_session
+from ci_mailchimp_pipeline.pipeline.planning import connect, connection_of, counts_of, make_frame
+from ci_mailchimp_pipeline.pipeline.report import Report
+from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
+from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
+from ci_mailchimp_pipeline.plan.guards import Allowances, Guard, frame_guards, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot, prune
+from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
+
+UPSTREAM = (dg.AssetKey("unified_profiles"), dg.AssetKey("segment_membership"))
+UPSTREAM_GROUP = "customer_insights"
+FOUND = "seconds"  # metadata of the upstream: what reading took
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+
+
+class SyncConfig(dg.Config):
+    """What a person may choose for one run."""
+
+    dry_run: bool = False
+    plan_id: str | None = None
+    allow_exit_percent: float | None = None
+    allow_empty: list[str] = []
+
+
+def runnable(config: Config) -> list[Export]:
+    """The exports that run: enabled and attached."""
+    return [export for export in config.exports.values() if why_not(config, export) is None]
+
+
+def upstream_assets(config: Config) -> dg.AssetsDefinition:
+    """One consistent refresh of the source, as two assets that are always made together."""
+    profiles, membership = UPSTREAM
+    needed = tuple(sorted({segment.name for export in runnable(config) for segment in export.segments}))
+
+    @dg.multi_asset(
+        name=UPSTREAM_GROUP,
+        specs=[
+            dg.AssetSpec(
+                profiles,
+                group_name=UPSTREAM_GROUP,
+                kinds={"parquet"},
+                description="The unified profiles of the customers in some chosen segment: only the columns that "
+                "an export reads.",
+            ),
+            dg.AssetSpec(
+                membership,
+                group_name=UPSTREAM_GROUP,
+                kinds={"parquet"},
+                description="Who is in which of the chosen segments; of the same refresh as the profiles.",
+            ),
+        ],
+    )
+    def customer_insights(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        with guarded(Step.of(context, config, None, "upstream")):
+            began = time.monotonic()
+            snapshot = take_upstream(config, folders.snapshots_base(config))
+            prune(folders.snapshots_base(config), folders.KEEP)
+            took = {FOUND: round(time.monotonic() - began, 3)}
+            shared = metadata.snapshot_metadata(config, snapshot) | took
+            found = [
+                (profiles, metadata.profiles_metadata(snapshot)),
+                (membership, metadata.membership_metadata(snapshot, needed)),
+            ]
+        for key, own in found:
+            yield dg.MaterializeResult(
+                asset_key=key, metadata={**own, **shared}, data_version=dg.DataVersion(snapshot.version)
+            )
+
+    return customer_insights
+
+
+def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
+    """The frame and the sync of one export."""
+    connection = connection_of(config, export)
+
+    @dg.asset(
+        key=[export.id, "export_frame"],
+        group_name=export.id,
+        deps=UPSTREAM,
+        kinds={"parquet", "pandera"},
+        owners=owners(export),
+        description=frame_description(export),
+        check_specs=checks.frame_check_specs(export),
+    )
+    def export_frame(context: dg.AssetExecutionContext) -> Results:
+        step = Step.of(context, config, export, "frame")
+        permitted = permission_guards(export, connection)
+        yield from checks.permission_results(export, permitted)
+        results: list[dg.MaterializeResult[None] | dg.AssetCheckResult] = []
+        failure: dg.Failure | None = None
+        with guarded(step):
+            stop_if_any(permitted)
+            try:
+                results, failure = _frame(context, step, export)
+            except FixConfigError as error:
+                if _lacks_email(error, export):
+                    results, failure = [checks.no_email_column(export)], failed(step, error)
+                else:
+                    raise
+        yield from results
+        if failure is not None:
+            raise failure
+
+    @dg.asset(
+        key=[export.id, "mailchimp_sync"],
+        group_name=export.id,
+        deps=[[export.id, "export_frame"]],
+        kinds={"mailchimp"},
+        owners=owners(export),
+        description=sync_description(config, export),
+        check_specs=checks.sync_check_specs(export),
+        pool=f"mailchimp_{connection.id}",
+    )
+    def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
+        step = Step.of(context, declared, export, "sync")
+        with guarded(step):
+            judged = folders.frame_to_send(declared, export, step.run_id)
+            report = _sync(step, export, config, judged)
+            current_session().report = report
+            shown = metadata.sync_metadata(declared, export, report, judged.frame)
+            if report.status == "success" and not report.dry_run:
+                folders.prune_frames(declared, export.id)
+        yield from checks.sync_results(export, report)
+        if report.error is not None:
+            raise as_failure(report.error)
+        yield dg.MaterializeResult(metadata=shown)
+
+    declared = config  # a Dagster function's own `config` is what the person chose for the run
+    return [export_frame, mailchimp_sync]
+
+
+def _frame(
+    context: dg.AssetExecutionContext, step: Step, export: Export
+) -> tuple[list[dg.MaterializeResult[None] | dg.AssetCheckResult], dg.Failure | None]:
+    config, began = step.config, time.monotonic()
+    snapshot, read_seconds = _latest_snapshot(context, config)
+    folder = folders.run_folder(config, export.id, step.run_id)
+    with connect(config, export) as client:
+        frame = make_frame(config, export, snapshot, client, folder)
+    facts = AudienceFacts.load(folder / metadata.FACTS)
+    guards = frame_guards(export, counts_of(frame))
+    seconds = {"upstream": read_seconds, "frame": time.monotonic() - began}
+    folders.save_verdict(
+        folder,
+        folders.Verdict(
+            passed=frame.good and not any(guard.stopped for guard in guards),
+            snapshot=snapshot.folder.name,
+            declaration=folders.declaration_of(export),
+            at=time.time(),
+            seconds=seconds,
+        ),
+    )
+    made = dg.MaterializeResult(
+        metadata=metadata.frame_metadata(config, export, frame, facts.by_tag, snapshot),
+        data_version=dg.DataVersion(frame.digest),
+    )
+    results = [made, *checks.frame_results(export, frame, guards)]
+    return results, _stopped(step, export, frame, guards, seconds, facts.requests)
+
+
+def _stopped(
+    step: Step, export: Export, frame: Frame, guards: list[Guard], seconds: dict[str, float], requests: int
+) -> dg.Failure | None:
+    try:
+        stop_if_any(guards)
+    except PipelineError as error:
+        return failed(
+            step,
+            error,
+            Report(
+                export=export.id,
+                status="stopped",
+                counts=counts_of(frame),
+                rejected_reasons=frame.rejected_reasons,
+                guards=tuple(guards),
+                requests=requests,
+                seconds=sum(seconds.values()),
+                steps=seconds,
+            ),
+        )
+    return None
+
+
+def _sync(step: Step, export: Export, chosen: SyncConfig, judged: folders.Judged) -> Report:
+    session = current_session()
+    occasion = Occasion(
+        run_id=step.run_id,
+        trigger=step.trigger,
+        dry_run=chosen.dry_run,
+        plan_id=chosen.plan_id,
+        allowances=Allowances(
+            exit_percent=chosen.allow_exit_percent, empty_segments=frozenset(chosen.allow_empty)
+        ),
+        frame_seconds=judged.seconds if judged.frame.folder.name == step.run_id else {},
+    )
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(step.config, export))
+        stack.enter_context(session.writing_through(client))
+        into = folders.run_folder(step.config, export.id, step.run_id) / "plan"
+        into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run = ExportRun(
+            config=step.config,
+            export=export,
+            occasion=occasion,
+            client=client,
+            into=into,
+            progress=session.progressed,
+        )
+        return run.carry_out(judged.snapshot, judged.frame)
+
+
+def _latest_snapshot(context: dg.AssetExecutionContext, config: Config) -> tuple[Snapshot, float]:
+    """The snapshot that was materialized last, and what reading it took if this run did."""
+    event = context.instance.get_latest_materialization_event(UPSTREAM[0])
+    found = event.asset_materialization.metadata if event and event.asset_materialization else {}
+    path = found.get("path")
+    again = "materialize unified_profiles and segment_membership, then run again"
+    if event is None or path is None:
+        raise RunLaterError("no_snapshot", "the upstream was never materialized", fix=again)
+    try:
+        snapshot = load_snapshot(config.home / str(path.value))
+    except FixDataError:
+        failure = RunLaterError("no_snapshot", "the newest snapshot of the upstream is not there any more", fix=again)
+    else:
+        seconds = found.get(FOUND)
+        own = event.run_id == context.run.run_id and seconds is not None
+        return snapshot, float(str(seconds.value)) if own and seconds else 0.0
+    raise failure
+
+
+def _lacks_email(error: FixConfigError, export: Export) -> bool:
+    return error.code == "unknown_column" and any(f"'{export.email}'" in each.message for each in error.problems)
