@@ -1,6 +1,7 @@
 """What Mailchimp acknowledged, nothing else: members, holds, refusals, tags, leases, history of runs."""
 
 from ci_mailchimp_pipeline.ledger.lease import Lease
+from ci_mailchimp_pipeline.ledger.owner import this_process
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
     Archived,
@@ -29,4 +30,5 @@ __all__ = [
     "RunRow",
     "Suppressed",
     "open_ledger",
+    "this_process",
 ]

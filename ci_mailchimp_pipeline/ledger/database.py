@@ -28,6 +28,7 @@ class Database:
         self._engine = engine
         self._writing_engine = engine.execution_options(writing=True)
         self._meaning = meaning
+        self._driver_error = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
 
     @contextmanager
@@ -60,8 +61,8 @@ class Database:
     def _in_our_words(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
-            known = self._meaning(error.orig)
+        except (DBAPIError, self._driver_error) as error:  # the bulk door reads with the driver's own cursor
+            known = self._meaning(error.orig if isinstance(error, DBAPIError) else error)
             if known is None:
                 raise
             raise known from None

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Database
 from ci_mailchimp_pipeline.ledger.records import Clock
+from ci_mailchimp_pipeline.ledger.owner import is_gone
 from ci_mailchimp_pipeline.ledger.schema import lease as table
 
 BEATS_PER_TTL = 3  # two beats may fail before the lease ends
@@ -109,7 +110,7 @@ class Lease:
                 connection.execute(insert(table).values(audience=self.audience, fence=1, **values))
             else:
                 ttl = held.expires - held.heartbeat
-                if held.heartbeat - ttl <= now < held.expires:
+                if held.heartbeat - ttl <= now < held.expires and not is_gone(held.owner):
                     raise _busy(held.owner, age=now - held.heartbeat, left=held.expires - now)
                 self.fence = held.fence + 1
                 connection.execute(
@@ -134,7 +135,7 @@ class Lease:
 def _busy(owner: str, *, age: float, left: float) -> RunLaterError:
     return RunLaterError(
         "audience_busy",
-        f"another run holds the audience: {owner}, last sign of life {max(age, 0):.0f} s ago",
+        f"another run holds the audience: {':'.join(owner.split(':')[:2])}, last sign of life {max(age, 0):.0f} s ago",
         fix=f"run again when it has finished; if it died, its lease ends by itself in {left:.0f} s",
     )
 

@@ -15,7 +15,6 @@ BUSY_SECONDS = 30.0  # a commit takes milliseconds and a bulk write seconds; nob
 CACHE_KIB = 16_384  # pages kept in memory by a connection; batches in hash order need no more
 
 _PRAGMAS = (
-    "PRAGMA journal_mode = WAL",  # readers do not wait for the writer
     "PRAGMA synchronous = FULL",  # an acknowledged batch survives power loss
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = FAST",  # deleted addresses are overwritten wherever that costs no further page
@@ -122,6 +121,10 @@ def _prepare(engine: Engine, *, read_only: bool) -> None:
             connection.execute(pragma)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute(
+                "PRAGMA journal_mode = WAL"
+            )  # kept in the file; readers do not wait for the writer
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -272,12 +272,12 @@ def _file(home: Path, url: str | None) -> Path:
         return home / FILE_NAME
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         parsed = URL.create("unknown")
-    match parsed.get_backend_name():
-        case "sqlite" if parsed.database and parsed.database != ":memory:" and not parsed.query:
+    match parsed.drivername.partition("+"):
+        case "sqlite", "", _ if parsed.database and parsed.database != ":memory:" and not parsed.query:
             return Path(parsed.database)
-        case "postgresql":
+        case "postgresql", _, _:
             raise FixConfigError(
                 "ledger_needs_extra",
                 "the ledger's URL names PostgreSQL: that needs the postgres extra, which is not here yet",

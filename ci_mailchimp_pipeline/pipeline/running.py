@@ -1,8 +1,6 @@
 """Carry out one export: plan, guard, apply, record; a failure comes back as a report, not as an exception."""
 
-import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ import msgspec
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.frame.build import Frame
-from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger
+from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger, this_process
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.planning import (
     FACTS,
@@ -136,8 +134,7 @@ class ExportRun:
     def _sync(self, snapshot: Snapshot, frame: Frame, ledger: Ledger, failed: Report) -> Report:
         facts = self._facts(frame)
         audience = self.audience = ledger.audience(facts.account_id, facts.audience_id)
-        owner = f"{socket.gethostname()}:{os.getpid()}"
-        with ledger.lease(audience, owner) as lease:
+        with ledger.lease(audience, this_process()) as lease:
             planned = self._plan(snapshot, frame, ledger, facts)
             plan = planned.plan
             report = replace(

@@ -42,6 +42,7 @@ def let_go(writer: Writer, plan: Plan, moves: Moves) -> None:
 
 
 def _archive(writer: Writer, row: Row) -> Outcome:
+    writer.lease.check()
     answer = endpoints.archive_member(writer.client, writer.audience_id, row["subscriber_hash"])
     outcome = Outcome()
     if answer.kind == "archived" or answer.repeated:

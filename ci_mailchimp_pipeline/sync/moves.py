@@ -41,7 +41,14 @@ def send_moves(writer: Writer, plan: Plan) -> Moves:
 def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
     outcome = Outcome()
     body = Move(email_address=row["email_address"], merge_fields=writer.merge_fields(row))
-    answer = endpoints.move_member(writer.client, writer.audience_id, row["old_hash"], body)
+    writer.lease.check()
+    answer = endpoints.move_member(
+        writer.client,
+        writer.audience_id,
+        row["old_hash"],
+        body,
+        uncertain=writer.unfinished_since is not None,
+    )
     moved = Moved(
         old_hash=row["old_hash"],
         subscriber_hash=row["subscriber_hash"],

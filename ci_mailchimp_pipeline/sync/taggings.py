@@ -78,6 +78,7 @@ def _calls(
 def _send(
     writer: Writer, tags: TagIds, key: str, call: tuple[list[Row], list[Row]], state: Taggings
 ) -> Outcome:
+    writer.lease.check()
     adds, removes = call
     answer = endpoints.update_tag(
         writer.client,

@@ -50,6 +50,7 @@ def _stop_if_unexpected(outcome: Outcome, rows: int) -> None:
 
 
 def _send(writer: Writer, batch: list[Row]) -> Outcome:
+    writer.lease.check()
     asked = {row["subscriber_hash"]: row for row in batch}
     answer = endpoints.upsert_members(
         writer.client, writer.audience_id, [_body(writer, row) for row in batch]

@@ -85,11 +85,13 @@ def upsert_members(
     return _sorted_out(asked, answer, repeated=written or reply.repeated)
 
 
-def move_member(client: MailchimpClient, audience_id: str, old_hash: bytes, body: Move) -> MoveAnswer:
+def move_member(
+    client: MailchimpClient, audience_id: str, old_hash: bytes, body: Move, *, uncertain: bool = False
+) -> MoveAnswer:
     """Gives an existing member another address; its status, tags and history stay. Never creates one.
 
-    When the request had to be repeated, a refusal may only mean that an earlier try had done it; then the
-    members themselves are looked at.
+    When the request had to be repeated, or an earlier run may have sent it (*uncertain*), a refusal may only
+    mean that it was done; then the members themselves are looked at.
     """
     reply = client.call(
         "PUT",
@@ -100,7 +102,7 @@ def move_member(client: MailchimpClient, audience_id: str, old_hash: bytes, body
         body=encode_move(body),
     )
     new_hash = subscriber_hash(body.email_address)
-    if reply.repeated and reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+    if (reply.repeated or uncertain) and reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
         moved = (
             _member(client, audience_id, new_hash) if _member(client, audience_id, old_hash) is None else None
         )
