@@ -1,5 +1,6 @@
 """The values of the file as models, read so that what is wrong in one section hides nothing in another."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,7 +10,7 @@ from ci_mailchimp_pipeline.config.phrases import listed, shown, suggestion
 from ci_mailchimp_pipeline.config.plugins import NAMED, Plugins
 from ci_mailchimp_pipeline.config.relations import Draft, column_spellings, conflicts, unknown_connections
 from ci_mailchimp_pipeline.config.tree import Steps, Tree
-from ci_mailchimp_pipeline.config.wording import said, worded
+from ci_mailchimp_pipeline.config.wording import MAX_PROBLEMS, said, worded
 from ci_mailchimp_pipeline.errors import Problem
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -49,7 +50,7 @@ class Declared:
         if not isinstance(top, dict):
             what = "the file is empty" if top is None else f"the file must be a mapping, not {shown(top)}"
             self._add(
-                Problem(what, "start with version: 1, then source, connections and exports", tree.place(()))
+                [Problem(what, "start with version: 1, then source, connections and exports", tree.place(()))]
             )
             return
         self.file = self._model(File, top, ())
@@ -57,25 +58,33 @@ class Declared:
         connections = _mapping(top.get("connections"))
         self._read_connections(connections)
         drafts = self._read_exports(_mapping(top.get("defaults")), _mapping(top.get("exports")))
-        self._add(*unknown_connections(drafts, connections, tree))
-        self._add(*conflicts(drafts, self.connections, tree))
-        self._add(*column_spellings(drafts, tree))
+        self._add(unknown_connections(drafts, connections, tree))
+        self._add(conflicts(drafts, self.connections, tree))
+        self._add(column_spellings(drafts, tree))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong, each thing once."""
         return tuple(self._found)
 
-    def _add(self, *problems: Problem) -> None:
+    @property
+    def _is_full(self) -> bool:
+        return len(self._found) > MAX_PROBLEMS
+
+    def _add(self, problems: Iterable[Problem]) -> None:
         # A value that is not read at all needs no second word about its type, and what is wrong in the
         # defaults is found again in every export.
-        self._found |= dict.fromkeys(problem for problem in problems if problem.place not in self._marred)
+        for problem in problems:
+            if self._is_full:
+                return
+            if problem.place not in self._marred:
+                self._found[problem] = None
 
     def _model(self, model: type[_M], value: object, at: Steps) -> _M | None:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            self._add(*(problem for _, problem in worded(error, model=model, tree=self._tree, at=at)))
+            self._add(problem for _, problem in worded(error, model=model, tree=self._tree, at=at))
             return None
 
     def _read_source(self, raw: dict[str, Any], plugins: Plugins) -> None:
@@ -90,14 +99,14 @@ class Declared:
                 fix = f"install the package that brings it; {legal}"
             else:
                 what, fix = f"there is no source type {shown(kind)}{suggestion(kind, plugins)}", legal
-            self._add(Problem(said(self._tree.known(path), what), fix, self._tree.place(path)))
+            self._add([Problem(said(self._tree.known(path), what), fix, self._tree.place(path))])
             return
         try:
             plugin: Any = plugins[kind]()
         except ImportError as error:
             module = shown(error.name) if error.name else "it needs"
             what = f"the source type {shown(kind)} cannot be loaded: the module {module} is missing"
-            self._add(Problem(said(path, what), "install the module", self._tree.place(path)))
+            self._add([Problem(said(path, what), "install the module", self._tree.place(path))])
             return
         self.source_type = kind
         options = {key: value for key, value in raw.items() if key != "type"}
@@ -115,6 +124,8 @@ class Declared:
         self._check_defaults(defaults)
         drafts = []
         for name, own in raw.items():
+            if self._is_full:
+                break
             if not isinstance(own, dict):
                 continue  # said by the model of the file
             value = defaults | own
@@ -132,7 +143,7 @@ class Declared:
             ExportKeys.model_validate(defaults)
         except ValidationError as error:
             found = worded(error, model=ExportKeys, tree=self._tree, at=("defaults",))
-            self._add(*(problem for loc, problem in found if loc[0] in defaults))
+            self._add(problem for loc, problem in found if loc[0] in defaults)
 
     def _draft(self, name: str, value: dict[str, Any]) -> Draft | None:
         """Return the export as far as it can be read, and report what cannot."""
@@ -140,7 +151,7 @@ class Declared:
             return Draft(export=_export(name, value))
         except ValidationError as error:
             found = list(worded(error, model=ExportKeys, tree=self._tree, at=("exports", name)))
-        self._add(*(problem for _, problem in found))
+        self._add(problem for _, problem in found)
         bad = frozenset(str(loc[0]) for loc, _ in found)
         try:
             fit = {

@@ -6,6 +6,7 @@ Reads the file and the environment, writes nothing.
 import hashlib
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 from ci_mailchimp_pipeline.config.config import Config
@@ -14,9 +15,10 @@ from ci_mailchimp_pipeline.config.phrases import find_api_keys, shown
 from ci_mailchimp_pipeline.config.plugins import installed_plugins
 from ci_mailchimp_pipeline.config.text import decode, line_and_column, read_file
 from ci_mailchimp_pipeline.config.tree import SyntaxProblem, Tree
+from ci_mailchimp_pipeline.config.wording import MAX_PROBLEMS
 from ci_mailchimp_pipeline.errors import FixConfigError, Place, Problem
 
-MAX_PROBLEMS = 1_000  # nobody reads more of them at once
+_MAX_LEAKS = 20
 _SWITCH = {
     "1": True,
     "true": True,
@@ -83,7 +85,7 @@ def load_config(
     name = shown_path(file)
     data = read_file(file, name)
     text = decode(data, name)
-    leaks = [_leak(text, offset, name) for offset in find_api_keys(text)]
+    leaks = [_leak(text, offset, name) for offset in islice(find_api_keys(text), _MAX_LEAKS)]
     try:
         tree = Tree(text, name)
     except SyntaxProblem as error:
@@ -132,13 +134,9 @@ def _leak(text: str, offset: int, name: str) -> Problem:
 def _invalid(problems: list[Problem], name: str) -> FixConfigError:
     ordered = sorted(problems, key=_position)
     if len(ordered) > MAX_PROBLEMS:
-        rest = len(ordered) - MAX_PROBLEMS
-        ordered = [
-            *ordered[:MAX_PROBLEMS],
-            Problem(f"{rest:,} more problems are not listed", "", Place(name)),
-        ]
-    count = "1 problem" if len(ordered) == 1 else f"{len(ordered):,} problems"
-    return FixConfigError("invalid_config", f"{name}: {count}", problems=ordered)
+        more = Problem("there are more problems than these", "mend these and check again", Place(name))
+        ordered = [*ordered[:MAX_PROBLEMS], more]
+    return FixConfigError("invalid_config", f"{name}: {len(ordered):,} problems", problems=ordered)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -106,7 +106,7 @@ def _check_tag(tag: str) -> str:
     return tag
 
 
-Text = Annotated[str, StringConstraints(pattern=TEXT_PATTERN)]
+Text = Annotated[str, StringConstraints(pattern=TEXT_PATTERN, max_length=500)]
 Tag = Annotated[Text, AfterValidator(_check_tag), Field(json_schema_extra={"maxLength": MAX_TAG_LENGTH})]
 Id = Annotated[
     str, StringConstraints(pattern=ID_PATTERN, max_length=60)

@@ -52,7 +52,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _schema(model: type[BaseModel], definitions: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """Return the schema of *model*; the models that it uses go to *definitions*, with *prefix* to their names."""
+    """Return the schema of *model*; the models it uses go to *definitions*, their names after *prefix*."""
     template = f"#/$defs/{prefix}{{model}}"
     schema = model.model_json_schema(schema_generator=_Generator, ref_template=template)
     definitions |= {prefix + name: definition for name, definition in schema.pop("$defs", {}).items()}

@@ -16,7 +16,7 @@ from ci_mailchimp_pipeline.config.phrases import shown
 from ci_mailchimp_pipeline.errors import Place, Problem
 
 MAX_DEPTH = 40  # the deepest legal file has 7 levels; the C composer overflows the stack at some thousands
-MAX_VALUES = 500_000  # aliases counted each time; 1,000 exports have about 50,000
+MAX_VALUES = 250_000  # aliases counted each time; 1,000 exports have about 50,000
 
 Value: TypeAlias = str | bool | int | float | tuple["Value", ...] | dict[str, "Value"] | None
 Steps: TypeAlias = Sequence[str | int]

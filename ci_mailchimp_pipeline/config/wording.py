@@ -15,6 +15,7 @@ from ci_mailchimp_pipeline.config.secrets import SecretRef
 from ci_mailchimp_pipeline.config.tree import Steps, Tree
 from ci_mailchimp_pipeline.errors import Problem
 
+MAX_PROBLEMS = 1_000  # nobody reads more of them at once
 _KEY = "[key]"  # pydantic's last step to a key of a mapping that is wrong itself
 
 _EXPECTED = {
@@ -56,7 +57,7 @@ def worded(
         tree: The file.
         at: Where in the file the model's mapping stands.
     """
-    details = error.errors(include_url=False)
+    details = error.errors(include_url=False)[:MAX_PROBLEMS]
     meant = {
         (*detail["loc"][:-1], near_miss(str(detail["loc"][-1]), _keys(_kind_at(model, detail["loc"][:-1]))))
         for detail in details
@@ -125,7 +126,7 @@ def _what(detail: ErrorDetails, found: str, raw: str | None) -> tuple[str, str]:
         case "too_short":
             what, fix = "is empty", "name at least one"
         case "string_too_long":
-            what = f"has {len(value)} characters; at most {context['max_length']} are allowed"
+            what = f"has {len(value):,} characters; at most {context['max_length']} are allowed"
             fix = "write a shorter one"
         case _:
             what, fix = f"{detail['msg']}, not {found}", "see docs/exports.md for what may stand here"
