@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import msgspec
+
 from ci_mailchimp_pipeline.emulator.server import DEFAULT_PORT, serve
 
 
@@ -14,7 +16,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
     parser.add_argument("--state", type=Path, help="file that keeps the world over a restart")
     options = parser.parse_args()
-    serve(options.host, options.port, state_file=options.state, ready=_say)
+    try:
+        serve(options.host, options.port, state_file=options.state, ready=_say)
+    except OSError as error:
+        parser.exit(2, f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
+    except msgspec.MsgspecError as error:
+        parser.exit(2, f"{options.state} holds no state of an emulator: {error}\n")
 
 
 def _say(url: str) -> None:

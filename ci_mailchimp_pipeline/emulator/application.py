@@ -1,6 +1,5 @@
 """The line: the ASGI application with the recording, the connection limit and the faults of a real line."""
 
-import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -33,6 +32,12 @@ class Application:
     def __init__(self, emulation: Emulation) -> None:
         self._emulation = emulation
         self._open: Counter[str] = Counter()
+        self._lines: set[Line] = set()
+
+    def hang_up(self) -> None:
+        """Break the connections of all requests in flight: nobody has to wait for a withheld answer."""
+        for line in self._lines:
+            line.break_off()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; control calls are neither recorded nor limited nor hit by faults."""
@@ -56,6 +61,8 @@ class Application:
             method=scope["method"], path=path, query=query, route=routes.find(path)[0], at=emulation.time
         )
         self._open[key] += 1
+        line = Line(scope["extensions"][TRANSPORT]["transport"], receive)
+        self._lines.add(line)
         try:
             body = await _body(receive)
             problem = admission.refusal(record.method, authorization, self._open[key], emulation.switches)
@@ -63,11 +70,11 @@ class Application:
                 await self._finish(send, record, self._refused(problem))
                 return
             if emulation.switches.latency_ms:
-                await asyncio.sleep(emulation.switches.latency_ms / 1000)
-            line = Line(scope["extensions"][TRANSPORT]["transport"], receive)
+                await line.gone(within=emulation.switches.latency_ms / 1000)
             root = f"http://{headers.get(b'host', '')}"
             await self._answer(record, body, root, line, send)
         finally:
+            self._lines.discard(line)
             self._open[key] -= 1
             emulation.recording.end(record, at=emulation.time, keep=emulation.switches.record_limit)
 
@@ -125,7 +132,7 @@ class Application:
             await line.close()
         else:
             if fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
+                await line.gone(within=fault.seconds)
             await self._finish(send, record, breakage.damaged(fault, answer))
 
     async def _finish(self, send: Send, record: Record, answer: Answer) -> None:

@@ -36,10 +36,14 @@ class Line:
         self._transport = transport
         self._receive = receive
 
-    async def reset(self) -> None:
+    def break_off(self) -> None:
         """Break the connection so that the other side sees a reset."""
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
+
+    async def reset(self) -> None:
+        """Break the connection, and wait until it is broken."""
+        self.break_off()
         await self.gone()
 
     async def close(self) -> None:
@@ -48,7 +52,7 @@ class Line:
         await self.gone()
 
     async def gone(self, within: float | None = None) -> None:
-        """Wait until the other side has gone, at most ``within`` seconds."""
+        """Wait ``within`` seconds, or only until the other side has gone."""
 
         async def wait() -> None:
             while (await self._receive())["type"] != "http.disconnect":

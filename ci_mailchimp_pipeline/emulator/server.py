@@ -5,8 +5,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import uvicorn
@@ -20,7 +21,8 @@ DEFAULT_PORT = 8899
 
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 256
-_STOP_SECONDS = 10
+_STOP_SECONDS = 1
+_JOIN_SECONDS = 10
 
 
 class _Protocol(HttpToolsProtocol):
@@ -31,20 +33,52 @@ class _Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
 
 
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server with something to do before and after the last connections end.
+
+    It has to be done here: after a signal, uvicorn raises the signal again when it is done.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, *, before: Callable[[], None], after: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._before = before
+        self._after = after
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before()
+        await super().shutdown(sockets=sockets)
+        self._after()
+
+
 class Server:
     """An emulator that listens from the moment it is made, and answers while it runs.
 
     Args:
         host: Interface to listen on; loopback unless you mean to let others in.
         port: 0 takes a free one.
-        seed: The world to start from.
+        state_file: Read at the start if it is there, written at the end: the world survives a restart.
+
+    Attributes:
+        url: The API's address.
+
+    Raises:
+        OSError: The port is taken, or the state file cannot be read.
+        msgspec.MsgspecError: The state file is no world.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, seed: WorldSeed | None = None) -> None:
-        self.emulation = Emulation(time.time, seed)
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, state_file: Path | None = None) -> None:
+        self._state_file = state_file
+        seed = WorldSeed()
+        if state_file is not None and state_file.exists():
+            seed = msgspec.json.decode(state_file.read_bytes(), type=WorldSeed)
+        self._emulation = Emulation(time.time, seed)
         self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+        self.url = f"http://{host}:{self._socket.getsockname()[1]}{API}"
+        application = Application(self._emulation)
         config = uvicorn.Config(
-            Application(self.emulation),
+            application,
             http=_Protocol,
             lifespan="off",
             log_config=None,
@@ -53,12 +87,10 @@ class Server:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config, before=application.hang_up, after=self._save)
         self._thread: threading.Thread | None = None
-        bound: tuple[Any, ...] = self._socket.getsockname()
-        self.url = f"http://{host}:{bound[1]}{API}"
 
     def run(self) -> None:
         """Answer until a signal or `stop` says no."""
@@ -71,11 +103,20 @@ class Server:
         return self
 
     def stop(self) -> None:
-        """Stop answering and close the port."""
+        """Stop answering and close the port; requests in flight get no answer."""
         self._server.should_exit = True
         if self._thread is not None:
-            self._thread.join(_STOP_SECONDS)
+            self._thread.join(_JOIN_SECONDS)
         self._socket.close()
+
+    def _save(self) -> None:
+        if self._state_file is None:
+            return
+        written = self._state_file.with_name(self._state_file.name + ".new")
+        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(harvest(self._emulation.world, self._emulation.switches)))
+        written.replace(self._state_file)
 
 
 def serve(
@@ -90,30 +131,15 @@ def serve(
     Args:
         host: Interface to listen on.
         port: 0 takes a free one.
-        state_file: Read at the start if it is there, written at the end: the world survives a restart.
+        state_file: As for `Server`.
         ready: Called with the API's address once the port is open.
 
     Raises:
-        OSError: The port is taken, or the state file cannot be read or written.
+        OSError: The port is taken, or the state file cannot be read.
         msgspec.MsgspecError: The state file is no world.
     """
-    seed = None
-    if state_file is not None and state_file.exists():
-        seed = msgspec.json.decode(state_file.read_bytes(), type=WorldSeed)
-    server = Server(host=host, port=port, seed=seed)
+    server = Server(host=host, port=port, state_file=state_file)
     if ready is not None:
         ready(server.url)
-    try:
+    with suppress(KeyboardInterrupt):
         server.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        if state_file is not None:
-            _save(server.emulation, state_file)
-
-
-def _save(emulation: Emulation, state_file: Path) -> None:
-    written = state_file.with_name(state_file.name + ".new")
-    written.write_bytes(msgspec.json.encode(harvest(emulation.world, emulation.switches)))
-    written.chmod(0o600)
-    os.replace(written, state_file)  # noqa: PTH105

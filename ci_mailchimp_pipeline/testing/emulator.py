@@ -52,7 +52,7 @@ class Emulator:
         assert process.stdout is not None  # noqa: S101
         url = process.stdout.readline().strip()
         if not url:
-            process.wait(_STOP_SECONDS)
+            process.communicate(timeout=_STOP_SECONDS)
             raise EmulatorError(f"the emulator ended with exit code {process.returncode}")
 
         def stop() -> None:
