@@ -8,7 +8,7 @@ from ci_mailchimp_pipeline.cli.options import chosen_exports, config_option, jso
 from ci_mailchimp_pipeline.errors import FixConfigError
 
 
-@click.command()
+@click.command(short_help="Is everything there that a run needs?")
 @click.argument("export", nargs=-1)
 @click.option("--offline", is_flag=True, help="Ask neither Mailchimp nor anybody else on the network.")
 @json_option(checks=[])

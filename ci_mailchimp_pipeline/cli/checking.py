@@ -12,7 +12,7 @@ from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Account
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.orchestration.home import private_files
-from ci_mailchimp_pipeline.pipeline.planning import authorization_of, connect_to, connection_of
+from ci_mailchimp_pipeline.pipeline.planning import authorization_of, connect_to
 from ci_mailchimp_pipeline.pipeline.upstream import unknown_columns, unknown_segments, why_not
 from ci_mailchimp_pipeline.plan.guards import permission_guards
 from ci_mailchimp_pipeline.sources.base import SourceSchema, open_source
@@ -127,7 +127,9 @@ class _Checks:
                 error = SafetyStopError(guard.guard, guard.message)
                 self.rows.append(_failed(export.id, names[guard.guard], problem, error))
             else:
-                self._ok(export, names[guard.guard], "given" if guard.guard == "consent" else export.owner.role, at)
+                self._ok(
+                    export, names[guard.guard], "given" if guard.guard == "consent" else export.owner.role, at
+                )
 
     def _mailchimp(self, export: Export, connection: Connection) -> None:
         def with_client(read: Callable[[MailchimpClient], T]) -> Callable[[], T]:
@@ -166,7 +168,10 @@ class _Checks:
     def _consent_settings(self, export: Export, facts: AudienceFacts) -> None:
         at = ("exports", export.id, "new_members")
         warnings = facts.warnings(export)
-        for name, on in (("marketing_permissions", facts.marketing_permissions), ("double_optin", facts.double_optin)):
+        for name, on in (
+            ("marketing_permissions", facts.marketing_permissions),
+            ("double_optin", facts.double_optin),
+        ):
             about = [told for told in warnings if name.split("_")[0] in told]
             if on and about:
                 self._warn(export, name, about[0], "", at)
@@ -232,7 +237,9 @@ class _Checks:
         return str(self.config.place(*at)) if at else ""
 
 
-def _failed(export: str, check: str, problem: Problem, error: PipelineError, place: Place | None = None) -> Row:
+def _failed(
+    export: str, check: str, problem: Problem, error: PipelineError, place: Place | None = None
+) -> Row:
     at = problem.place or place
     return Row(
         export=export,

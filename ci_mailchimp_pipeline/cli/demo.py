@@ -8,7 +8,7 @@ import click
 from ci_mailchimp_pipeline.cli.options import failing_in_words
 
 
-@click.command()
+@click.command(short_help="Everything once, on this machine alone.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),

@@ -1,23 +1,28 @@
 """``emulator``: a local Mailchimp to try things on."""
 
+import json
+import signal
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ci_mailchimp_pipeline.cli.audience import FIELDS, KEY
 from ci_mailchimp_pipeline.cli.options import failing_in_words
 from ci_mailchimp_pipeline.errors import FixConfigError
 
 if TYPE_CHECKING:
-    from ci_mailchimp_pipeline.emulator.seeds import WorldSeed
+    from ci_mailchimp_pipeline.testing import Emulator
 
 PORT = 8899
-KEY = "0123456789abcdef0123456789abcdef-us1"
 
 
-@click.command()
+@click.command(short_help="A local Mailchimp to try things on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Interface to listen on.")
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
 @click.option(
     "--seed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -27,11 +32,12 @@ KEY = "0123456789abcdef0123456789abcdef-us1"
 def emulator(host: str, port: int, seed: Path | None) -> None:
     """Run a local Mailchimp until Ctrl-C. It forgets everything when it ends."""
     from ci_mailchimp_pipeline.emulator.server import Server
+    from ci_mailchimp_pipeline.testing import Emulator
 
     world = _world(seed)
     failure: FixConfigError | None = None
     try:
-        server = Server(host=host, port=port, seed=world)
+        server = Server(host=host, port=port).start()
     except OSError as error:
         failure = FixConfigError(
             "port_taken",
@@ -40,23 +46,47 @@ def emulator(host: str, port: int, seed: Path | None) -> None:
         )
     if failure is not None:
         raise failure
-    click.echo(f"api_root: {server.url}")
-    click.echo(f"A key that it takes: MAILCHIMP_API_KEY={KEY}")
-    for audience in world.audiences:
-        click.echo(f"audience_id: {audience.id} ({audience.name})")
-    server.run()
+    enough = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: enough.set())
+    with Emulator(server.url, server.stop) as running:
+        _plant(running, world, seed)
+        click.echo(f"api_root: {server.url}")
+        click.echo(f"a key that it takes: MAILCHIMP_API_KEY={KEY}")
+        for audience in running.state()["audiences"]:
+            click.echo(f"audience_id: {audience['id']} ({audience['name']})")
+        enough.wait()
 
 
-def _world(seed: Path | None) -> "WorldSeed":
-    import msgspec
-
-    from ci_mailchimp_pipeline.emulator.seeds import DEFAULT_FIELDS, AudienceSeed, WorldSeed
-
+def _world(seed: Path | None) -> dict[str, Any]:
     if seed is None:
-        fields = [*DEFAULT_FIELDS, {"tag": "CITY", "type": "text"}, {"tag": "BIRTHDAY", "type": "birthday"}]
-        return WorldSeed(audiences=[AudienceSeed(id="a1b2c3d4e5", name="Contoso newsletter", merge_fields=fields)])
+        return {
+            "audiences": [{"id": "a1b2c3d4e5", "name": "Contoso newsletter", "merge_fields": list(FIELDS)}]
+        }
     try:
-        return msgspec.json.decode(seed.read_bytes(), type=WorldSeed)
-    except (OSError, msgspec.MsgspecError):
-        failure = FixConfigError("bad_seed", f"{seed} is not a world of the emulator", fix="see docs/emulator.md")
-    raise failure
+        world = json.loads(seed.read_bytes())
+    except (OSError, ValueError):
+        world = None
+    if not isinstance(world, dict):
+        raise _bad_seed(seed)
+    return world
+
+
+def _plant(running: "Emulator", world: dict[str, Any], seed: Path | None) -> None:
+    from ci_mailchimp_pipeline.testing.emulator import EmulatorError
+
+    try:
+        running.reset(world.get("audiences", []), switches=world.get("switches"))
+    except EmulatorError as error:
+        said = str(error)
+    else:
+        return
+    raise _bad_seed(seed, f": {said}")
+
+
+def _bad_seed(seed: Path | None, said: str = "") -> FixConfigError:
+    return FixConfigError(
+        "bad_seed",
+        f"{seed} does not describe audiences of the emulator{said}",
+        fix='write {"audiences": [{"id": "a1b2c3d4e5", "name": "Newsletter", "merge_fields": ["FNAME"]}]}',
+    )

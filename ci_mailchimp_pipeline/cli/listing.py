@@ -83,7 +83,9 @@ class ListedConnection:
     def as_json(self) -> dict[str, Any]:
         """Like an export's object."""
         consent = self.connection.consent
-        agreed = {"agreed_by": consent.agreed_by, "agreed_on": consent.agreed_on.isoformat()} if consent else None
+        agreed = (
+            {"agreed_by": consent.agreed_by, "agreed_on": consent.agreed_on.isoformat()} if consent else None
+        )
         return {
             "connection": self.connection.id,
             "display_name": self.connection.display_name,
@@ -107,9 +109,7 @@ def list_exports(config: Config, *, now: float | None = None) -> list[ListedExpo
     moment = time.time() if now is None else now
     with open_ledger(config.home, config.ledger_url, read_only=True) as ledger:
         return [
-            ListedExport(
-                export=export, history=_history(ledger, export.id, moment), updated_by=author
-            )
+            ListedExport(export=export, history=_history(ledger, export.id, moment), updated_by=author)
             for export in config.exports.values()
         ]
 
@@ -142,7 +142,7 @@ def list_connections(config: Config, *, now: float | None = None) -> list[Listed
 def last_author(file: Path) -> str:
     """Who changed *file* last according to git; empty when it is in no repository, or git is not there."""
     try:
-        found = subprocess.run(
+        found = subprocess.run(  # noqa: S603  (no part of it is anybody's input but the file's name)
             ["git", "log", "-1", "--format=%an", "--", file.name],  # noqa: S607  (the git that the user has)
             cwd=file.parent,
             capture_output=True,

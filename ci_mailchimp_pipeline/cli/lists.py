@@ -5,7 +5,7 @@ import click
 from ci_mailchimp_pipeline.cli.options import config_option, json_option, read_config
 
 
-@click.command()
+@click.command(short_help="What is exported, and how it went.")
 @json_option(exports=[])
 @config_option
 def exports(as_json: bool, config_path: str | None) -> None:  # noqa: FBT001
@@ -17,7 +17,17 @@ def exports(as_json: bool, config_path: str | None) -> None:  # noqa: FBT001
     if as_json:
         print_json({"exports": [each.as_json() for each in listed]})
         return
-    columns = ("export", "display name", "connection", "status", "last success", "#members", "schedule", "owner", "updated by")
+    columns = (
+        "export",
+        "display name",
+        "connection",
+        "status",
+        "last success",
+        "#members",
+        "schedule",
+        "owner",
+        "updated by",
+    )
     rows = (
         (
             each.export.id,
@@ -35,7 +45,7 @@ def exports(as_json: bool, config_path: str | None) -> None:  # noqa: FBT001
     stdout().print(table("", columns, rows))
 
 
-@click.command()
+@click.command(short_help="The Mailchimp accounts, and how it went.")
 @json_option(connections=[])
 @config_option
 def connections(as_json: bool, config_path: str | None) -> None:  # noqa: FBT001
@@ -47,7 +57,17 @@ def connections(as_json: bool, config_path: str | None) -> None:  # noqa: FBT001
     if as_json:
         print_json({"connections": [each.as_json() for each in listed]})
         return
-    columns = ("connection", "display name", "type", "status", "last success", "allowed roles", "consent", "exports", "updated by")
+    columns = (
+        "connection",
+        "display name",
+        "type",
+        "status",
+        "last success",
+        "allowed roles",
+        "consent",
+        "exports",
+        "updated by",
+    )
     rows = (
         (
             each.connection.id,

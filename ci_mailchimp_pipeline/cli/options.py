@@ -43,7 +43,9 @@ def json_option(**empty: Any) -> Callable[[Callable[P, None]], Callable[P, None]
             except PipelineError as error:
                 _fail(error, empty if kwargs.get("as_json") else None)
 
-        return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(with_json)
+        return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(
+            with_json
+        )
 
     return decorated
 

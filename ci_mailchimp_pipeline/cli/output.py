@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -56,7 +57,8 @@ def styled(status: str) -> Text:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """A table; columns whose name starts with ``#`` hold numbers. Nothing in a cell is markup."""
-    made = Table(title=Text(title, style="bold"), title_justify="left", show_edge=False, pad_edge=False)
+    heading = Text(title, style="bold") if title else None
+    made = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         numeric = column.startswith("#")
         made.add_column(column.lstrip("#"), justify="right" if numeric else "left", overflow="fold")
@@ -82,7 +84,7 @@ def print_report(console: Console, report: "Report", *, will: bool) -> None:
     console.print(head)
     counts = report.counts.as_json()
     if report.status not in {"failed", "stopped"} or counts["profiles"]:
-        console.print(table("", ("", "#people", ""), _people(report, counts, will=will)))
+        console.print(table("", ("", "#people", ""), _people(counts, will=will)))
     for title, reasons in (
         ("rejected", report.rejected_reasons), ("suppressed", report.suppressed_reasons),
         ("refused", report.refused_reasons), ("left", report.exit_reasons),
@@ -101,13 +103,15 @@ def print_report(console: Console, report: "Report", *, will: bool) -> None:
         print_error(report.error)
 
 
-def _people(report: "Report", counts: Mapping[str, int], *, will: bool) -> list[tuple[str, str, str]]:
+def _people(counts: Mapping[str, int], *, will: bool) -> list[tuple[str, str, str]]:
     says = {
         "profiles": "in the chosen segments",
         "accepted": "distinct addresses wanted",
         "added": "new in the audience",
         "updated": "merge fields or tags change" if will else "merge fields or tags changed",
-        "moved": "the address changes, the history stays" if will else "the address changed, the history stayed",
+        "moved": "the address changes, the history stays"
+        if will
+        else "the address changed, the history stayed",
         "unchanged": "nothing to send",
         "suppressed": "opted out, bounced or archived by someone else: never written",
         "refused": "Mailchimp said no",
@@ -142,4 +146,10 @@ def _limit(guard: "Guard") -> str:
 
 def _console(*, stderr: bool) -> Console:
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=False, width=None if terminal else WIDTH_OF_A_FILE)
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        soft_wrap=False,
+        width=None if terminal else WIDTH_OF_A_FILE,
+    )

@@ -7,7 +7,7 @@ import click
 from ci_mailchimp_pipeline.cli.options import chosen_exports, config_option, json_option, read_config
 
 
-@click.command()
+@click.command(short_help="What a run would do; writes nothing.")
 @click.argument("export", nargs=-1)
 @json_option(exports=[])
 @config_option

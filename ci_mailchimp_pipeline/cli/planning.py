@@ -9,7 +9,13 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.orchestration.home import private_files
-from ci_mailchimp_pipeline.pipeline.planning import connect, connection_of, make_frame, plan_export, planned_report
+from ci_mailchimp_pipeline.pipeline.planning import (
+    connect,
+    connection_of,
+    make_frame,
+    plan_export,
+    planned_report,
+)
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
 from ci_mailchimp_pipeline.plan.guards import stop_if_any
@@ -24,7 +30,9 @@ def plan_exports(config: Config, exports: Iterable[Export]) -> list[Report]:
         reports = []
         for export in exports:
             if reason := why_not(config, export):
-                reports.append(Report(export=export.id, status="skipped", dry_run=True, skipped_because=reason))
+                reports.append(
+                    Report(export=export.id, status="skipped", dry_run=True, skipped_because=reason)
+                )
                 continue
             try:
                 snapshot = snapshot or take_upstream(config, work / "snapshots")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 1_000  # rows on a screen
 
 
-@click.command()
+@click.command(short_help="Who was not sent, and why.")
 @click.argument("export")
 @click.option("--show-addresses", is_flag=True, help="Print addresses as they are, not masked.")
 @json_option(rejected=[])
@@ -33,7 +33,9 @@ def rejected(export: str, show_addresses: bool, as_json: bool, config_path: str 
     found = newest_frame(config, chosen.id)
     if found is None:
         raise FixDataError(
-            "no_frame", f"export '{chosen.id}' has no frame yet", fix=f"ci-mailchimp run {chosen.id} --dry-run"
+            "no_frame",
+            f"export '{chosen.id}' has no frame yet",
+            fix=f"ci-mailchimp run {chosen.id} --dry-run",
         )
     frame = load_frame(found[0])
     (_write if as_json else _show)(chosen.id, frame, show_addresses=show_addresses)

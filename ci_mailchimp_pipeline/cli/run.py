@@ -8,9 +8,11 @@ from ci_mailchimp_pipeline.cli.options import chosen_exports, config_option, jso
 from ci_mailchimp_pipeline.errors import FixConfigError
 
 
-@click.command()
+@click.command(short_help="Run exports now.")
 @click.argument("export", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every export that is enabled, attached and not scheduled off.")
+@click.option(
+    "--all", "every", is_flag=True, help="Every export that is enabled, attached and not scheduled off."
+)
 @click.option("--dry-run", is_flag=True, help="Decide, and send nothing.")
 @click.option("--plan-id", metavar="ID", help="Carry out this plan only; stop (5) if it would be another.")
 @click.option(
@@ -27,7 +29,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError
 )
 @json_option(exports=[])
 @config_option
-def run(
+def run(  # noqa: PLR0917  (click passes each by name)
     export: tuple[str, ...],
     every: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
@@ -60,7 +62,9 @@ def run(
             fix="name those to run, or give --all" if chosen else f"declare one in {config.path.name}",
         )
     if plan_id is not None and len(chosen) != 1:
-        raise FixConfigError("which_export", "a plan belongs to one export", fix="name that export beside --plan-id")
+        raise FixConfigError(
+            "which_export", "a plan belongs to one export", fix="name that export beside --plan-id"
+        )
 
     from ci_mailchimp_pipeline.cli.output import print_json
     from ci_mailchimp_pipeline.cli.running import print_outcome, run_exports

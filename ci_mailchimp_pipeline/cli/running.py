@@ -67,7 +67,9 @@ def print_outcome(config: Config, outcome: Outcome) -> None:
     if outcome.interrupted:
         hints.print(outcome.interrupted)
     if any(report.run_id for report in outcome.reports):
-        hints.print(f"in Dagster's page: DAGSTER_HOME={dagster_home(config.home)} dagster dev -w workspace.yaml")
+        hints.print(
+            f"in Dagster's page: DAGSTER_HOME={dagster_home(config.home)} dagster dev -w workspace.yaml"
+        )
 
 
 def _skipped(config: Config, export: Export, options: SyncConfig) -> Report:

@@ -5,7 +5,7 @@ import click
 from ci_mailchimp_pipeline.cli.options import failing_in_words
 
 
-@click.command()
+@click.command(short_help="The JSON Schema of exports.yaml.")
 @failing_in_words
 def schema() -> None:
     """Print the JSON Schema of exports.yaml, by which editors complete and check it."""

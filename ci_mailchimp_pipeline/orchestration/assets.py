@@ -5,26 +5,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import dagster as dg
+from pydantic import Field
 
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
-from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
 from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
 from ci_mailchimp_pipeline.orchestration.session import current_session
-from ci_mailchimp_pipeline.pipeline.planning import connect, connection_of, counts_of, make_frame
+from ci_mailchimp_pipeline.pipeline.planning import FACTS, connect, connection_of, counts_of, make_frame
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
-from ci_mailchimp_pipeline.plan.guards import Allowances, Guard, frame_guards, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.plan.guards import Allowances, frame_guards, permission_guards, stop_if_any
 from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 UPSTREAM = (dg.AssetKey("unified_profiles"), dg.AssetKey("segment_membership"))
 UPSTREAM_GROUP = "customer_insights"
 FOUND = "seconds"  # metadata of the upstream: what reading took
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+Made = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 
 class SyncConfig(dg.Config):
@@ -33,7 +33,7 @@ class SyncConfig(dg.Config):
     dry_run: bool = False
     plan_id: str | None = None
     allow_exit_percent: float | None = None
-    allow_empty: list[str] = []
+    allow_empty: list[str] = Field(default_factory=list)
 
 
 def runnable(config: Config) -> list[Export]:
@@ -96,11 +96,11 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
         description=frame_description(export),
         check_specs=checks.frame_check_specs(export),
     )
-    def export_frame(context: dg.AssetExecutionContext) -> Results:
+    def export_frame(context: dg.AssetExecutionContext) -> Iterator[Made]:
         step = Step.of(context, config, export, "frame")
         permitted = permission_guards(export, connection)
         yield from checks.permission_results(export, permitted)
-        results: list[dg.MaterializeResult[None] | dg.AssetCheckResult] = []
+        results: list[Made] = []
         failure: dg.Failure | None = None
         with guarded(step):
             stop_if_any(permitted)
@@ -125,7 +125,7 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
         check_specs=checks.sync_check_specs(export),
         pool=f"mailchimp_{connection.id}",
     )
-    def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
+    def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Made]:
         step = Step.of(context, declared, export, "sync")
         with guarded(step):
             judged = folders.frame_to_send(declared, export, step.run_id)
@@ -145,13 +145,13 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
 
 def _frame(
     context: dg.AssetExecutionContext, step: Step, export: Export
-) -> tuple[list[dg.MaterializeResult[None] | dg.AssetCheckResult], dg.Failure | None]:
+) -> tuple[list[Made], dg.Failure | None]:
     config, began = step.config, time.monotonic()
     snapshot, read_seconds = _latest_snapshot(context, config)
     folder = folders.run_folder(config, export.id, step.run_id)
     with connect(config, export) as client:
         frame = make_frame(config, export, snapshot, client, folder)
-    facts = AudienceFacts.load(folder / metadata.FACTS)
+    facts = AudienceFacts.load(folder / FACTS)
     guards = frame_guards(export, counts_of(frame))
     seconds = {"upstream": read_seconds, "frame": time.monotonic() - began}
     folders.save_verdict(
@@ -164,34 +164,30 @@ def _frame(
             seconds=seconds,
         ),
     )
-    made = dg.MaterializeResult(
+    made: dg.MaterializeResult[None] = dg.MaterializeResult(
         metadata=metadata.frame_metadata(config, export, frame, facts.by_tag, snapshot),
         data_version=dg.DataVersion(frame.digest),
     )
-    results = [made, *checks.frame_results(export, frame, guards)]
-    return results, _stopped(step, export, frame, guards, seconds, facts.requests)
+    results: list[Made] = [made, *checks.frame_results(export, frame, guards)]
+    known = Report(
+        export=export.id,
+        status="stopped",
+        counts=counts_of(frame),
+        rejected_reasons=frame.rejected_reasons,
+        guards=tuple(guards),
+        requests=facts.requests,
+        seconds=sum(seconds.values()),
+        steps=seconds,
+    )
+    return results, _stopped(step, known)
 
 
-def _stopped(
-    step: Step, export: Export, frame: Frame, guards: list[Guard], seconds: dict[str, float], requests: int
-) -> dg.Failure | None:
+def _stopped(step: Step, known: Report) -> dg.Failure | None:
+    """The failure to raise when one of the guards in *known* stopped."""
     try:
-        stop_if_any(guards)
+        stop_if_any(list(known.guards))
     except PipelineError as error:
-        return failed(
-            step,
-            error,
-            Report(
-                export=export.id,
-                status="stopped",
-                counts=counts_of(frame),
-                rejected_reasons=frame.rejected_reasons,
-                guards=tuple(guards),
-                requests=requests,
-                seconds=sum(seconds.values()),
-                steps=seconds,
-            ),
-        )
+        return failed(step, error, known)
     return None
 
 
@@ -234,7 +230,9 @@ def _latest_snapshot(context: dg.AssetExecutionContext, config: Config) -> tuple
     try:
         snapshot = load_snapshot(config.home / str(path.value))
     except FixDataError:
-        failure = RunLaterError("no_snapshot", "the newest snapshot of the upstream is not there any more", fix=again)
+        failure = RunLaterError(
+            "no_snapshot", "the newest snapshot of the upstream is not there any more", fix=again
+        )
     else:
         seconds = found.get(FOUND)
         own = event.run_id == context.run.run_id and seconds is not None
@@ -243,4 +241,6 @@ def _latest_snapshot(context: dg.AssetExecutionContext, config: Config) -> tuple
 
 
 def _lacks_email(error: FixConfigError, export: Export) -> bool:
-    return error.code == "unknown_column" and any(f"'{export.email}'" in each.message for each in error.problems)
+    return error.code == "unknown_column" and any(
+        f"'{export.email}'" in each.message for each in error.problems
+    )

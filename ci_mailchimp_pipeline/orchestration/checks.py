@@ -21,7 +21,11 @@ class _Check:
 
 _FRAME = (
     _Check("email_column", "The source has the column that holds the address, and every row sent has one."),
-    _Check("consent", "Somebody agreed to the transfer, and the owner's role may use it.", ("consent", "allowed_roles")),
+    _Check(
+        "consent",
+        "Somebody agreed to the transfer, and the owner's role may use it.",
+        ("consent", "allowed_roles"),
+    ),
     _Check("max_profiles", "The segments hold no more profiles than the export allows.", ("max_profiles",)),
     _Check("rejection_rate", "Few enough profiles are unfit to be sent.", ("max_rejected_percent",)),
 )
@@ -105,7 +109,8 @@ def sync_results(export: Export, report: Report) -> Iterator[dg.AssetCheckResult
 
 def _specs(key: list[str], checks: tuple[_Check, ...]) -> list[dg.AssetCheckSpec]:
     return [
-        dg.AssetCheckSpec(check.name, asset=key, description=check.says, blocking=check.blocking) for check in checks
+        dg.AssetCheckSpec(check.name, asset=key, description=check.says, blocking=check.blocking)
+        for check in checks
     ]
 
 

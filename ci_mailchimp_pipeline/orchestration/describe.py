@@ -18,8 +18,8 @@ def frame_description(export: Export) -> str:
     """What the frame holds, and from where."""
     mapped = [f"| {tag} | {', '.join(source.columns)} |" for tag, source in export.fields.items()]
     lines = [
-        f"Who of **{_plain(export.display_name)}** is to be in the audience, validated: one row an address. Rows "
-        "that are unfit are kept beside it, each with its reason.",
+        f"Who of **{_plain(export.display_name)}** is to be in the audience, validated: one row an address.",
+        "Rows that are unfit are kept beside it, each with its reason.",
         "",
         "| merge field | column |",
         "|---|---|",
@@ -38,9 +38,9 @@ def sync_description(config: Config, export: Export) -> str:
     tags = [f"| {_plain(segment.name)} | {_plain(segment.tag)} |" for segment in export.segments]
     return "\n".join(
         [
-            f"Brings audience `{export.audience_id}` of **{_plain(connection.display_name)}** in line with the "
-            "frame: plan, guards, then as few requests as possible. Who left every segment: "
-            f"`on_exit: {export.on_exit}`.",
+            f"Brings audience `{export.audience_id}` of **{_plain(connection.display_name)}** in line with the frame:",
+            "plan, guards, then as few requests as possible.",
+            f"Who left every segment: `on_exit: {export.on_exit}`.",
             "",
             "| segment | tag |",
             "|---|---|",

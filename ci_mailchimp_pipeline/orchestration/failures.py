@@ -7,10 +7,11 @@ a known error becomes its message and fix, an unknown one its class and the numb
 import secrets
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import msgspec
@@ -43,11 +44,13 @@ class Step:
     dry_run: bool
 
     @classmethod
-    def of(cls, context: dg.AssetExecutionContext, config: Config, export: Export | None, name: str) -> "Step":
+    def of(
+        cls, context: dg.AssetExecutionContext, config: Config, export: Export | None, name: str
+    ) -> "Step":
         """The step that *context* is about."""
         run = context.run
         export = export or config.exports.get(run.job_name)
-        ops = run.run_config.get("ops", {})
+        ops: Mapping[str, Any] = run.run_config.get("ops", {})  # type: ignore[assignment]  # Dagster says object
         sync = ops.get(f"{export.id}__mailchimp_sync", {}) if export else {}
         return cls(
             config=config,
@@ -140,8 +143,12 @@ def _remember(step: Step, export: Export, report: Report) -> None:
                 )
             )
             document = msgspec.json.encode(report.as_json()).decode()
-            status = "stopped" if report.status == "stopped" else "failed"
-            ledger.finish_run(step.run_id, export.id, status, document=document)
+            ledger.finish_run(
+                step.run_id,
+                export.id,
+                "stopped" if report.status == "stopped" else "failed",
+                document=document,
+            )
     except PipelineError:
         return
 

@@ -108,7 +108,9 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
     folder, verdict = found
     if verdict.declaration != declaration_of(export):
         raise FixDataError(
-            "stale_frame", f"the declaration of export '{export.id}' changed after its frame was made", fix=again
+            "stale_frame",
+            f"the declaration of export '{export.id}' changed after its frame was made",
+            fix=again,
         )
     if not verdict.passed:
         raise FixDataError(

@@ -26,7 +26,10 @@ def build_definitions(config: Config) -> dg.Definitions:
     """Assets, checks and jobs of every export that runs; a disabled or detached one has none."""
     exports = runnable(config)
     return dg.Definitions(
-        assets=[upstream_assets(config), *(asset for export in exports for asset in export_assets(config, export))],
+        assets=[
+            upstream_assets(config),
+            *(asset for export in exports for asset in export_assets(config, export)),
+        ],
         jobs=[export_job(config, export) for export in exports],
         executor=dg.in_process_executor,
     )

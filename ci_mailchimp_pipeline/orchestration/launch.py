@@ -89,7 +89,9 @@ def _unexplained(run_id: str, session: Session) -> PipelineError:
         name = "Ctrl-C" if session.received == signal.SIGINT else session.received.name
         return RunLaterError("interrupted", f"stopped by {name} before anything was written", fix="run again")
     return PipelineError(
-        "bug", f"run {run_id} ended without saying why", fix="look at the run in Dagster's page, and report it"
+        "bug",
+        f"run {run_id} ended without saying why",
+        fix="look at the run in Dagster's page, and report it",
     )
 
 

@@ -139,7 +139,8 @@ def _rejected(path: Path) -> dg.TableMetadataValue:
     rows = rejected_rows(path, limit=SHOWN_REJECTED)
     return dg.MetadataValue.table(
         records=[
-            dg.TableRecord({"row": row.row or 0, "reason": row.reason, "field": row.field or ""}) for row in rows
+            dg.TableRecord({"row": row.row or 0, "reason": row.reason, "field": row.field or ""})
+            for row in rows
         ],
         schema=dg.TableSchema(
             columns=[dg.TableColumn("row", "int"), dg.TableColumn("reason"), dg.TableColumn("field")]

@@ -7,14 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
-AUDIENCE = "a1b2c3d4e5"
-FIELDS: tuple[dict[str, str], ...] = (
-    {"tag": "FNAME", "name": "First name", "type": "text"},
-    {"tag": "LNAME", "name": "Last name", "type": "text"},
-    {"tag": "CITY", "name": "City", "type": "text"},
-    {"tag": "BIRTHDAY", "name": "Birthday", "type": "birthday"},
-)
-KEY = "0123456789abcdef0123456789abcdef-us1"  # the emulator takes any key of this shape
+from ci_mailchimp_pipeline.cli.audience import AUDIENCE, KEY
 
 _PROFILES = "unified_profiles.csv"
 _MEMBERSHIP = "segment_membership.csv"
@@ -66,7 +59,9 @@ class Sample:
         present: Who is in the audience before the first run, as the emulator takes members.
     """
 
-    CHANGES: ClassVar[str] = "one person moves, one leaves the newsletter, one gets another address, one is new"
+    CHANGES: ClassVar[str] = (
+        "one person moves, one leaves the newsletter, one gets another address, one is new"
+    )
     TAGS: ClassVar[dict[str, str]] = {"vip": "VIP", "newsletter": "Newsletter"}
 
     config: Path
