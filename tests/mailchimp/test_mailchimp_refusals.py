@@ -8,6 +8,12 @@ from ci_mailchimp_pipeline.mailchimp.refusals import classify
 
 ADDRESS = "grace.hopper@contoso-mail.internal"
 HASH = b"h" * 16
+SIGN_UPS = f"{ADDRESS} has signed up to a lot of lists very recently; we're not allowing more signups for now"
+COMPLIANCE = f"{ADDRESS} is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed."
+FORGOTTEN = (
+    f"{ADDRESS} was permanently deleted and cannot be re-imported. "
+    "The contact must re-subscribe to get back on the list."
+)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +30,13 @@ HASH = b"h" * 16
         ("", "Please enter a complete address", "ADDRESS", ("permanent", "invalid_merge_value", "ADDRESS")),
         ("", "This value should not be blank.", "MMERGE7", ("permanent", "invalid_merge_value", "MMERGE7")),
         ("", "This value should not be blank.", "email_address", ("permanent", "malformed_email", None)),
-        ("Invalid Resource", (f"{ADDRESS} has signed up to a lot of lists very recently; we're not allowing more " "signups for now"), None, ("temporary", "too_many_signups", None)),
+        ("Invalid Resource", SIGN_UPS, None, ("temporary", "too_many_signups", None)),
         ("Member Exists", f"{ADDRESS} is already a list member. Use PUT to insert or update list members.", None,
          ("temporary", "contact_exists", None)),
-        ("Member In Compliance State", (f"{ADDRESS} is in a compliance state due to unsubscribe, bounce, or compliance " "review and cannot be subscribed."), None, ("suppress", "compliance", None)),
+        ("Member In Compliance State", COMPLIANCE, None, ("suppress", "compliance", None)),
         ("", f"{ADDRESS} is already a list member in compliance state due to unsubscribe, bounce, or compliance review.",
          None, ("suppress", "compliance", None)),
-        ("Forgotten Email Not Subscribed", (f"{ADDRESS} was permanently deleted and cannot be re-imported. The contact " "must re-subscribe to get back on the list."), None, ("suppress", "forgotten", None)),
+        ("Forgotten Email Not Subscribed", FORGOTTEN, None, ("suppress", "forgotten", None)),
         ("", "Something nobody has seen before", None, ("temporary", "unknown_refusal", None)),
         ("", "", None, ("temporary", "unknown_refusal", None)),
     ],
