@@ -53,9 +53,11 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
         """
     )
     # A person who opted out under an earlier address stays opted out; a bounced address is not an opt-out.
-    # A customer's earlier address that nobody is wanted under any more is moved, not left behind.
+    # A customer's earlier address that nobody is wanted under any more is moved, not left behind. Somebody
+    # who is a member under the new address already cannot be moved there, unless a lost request of ours did it.
+    moved_before = "j.seen = 'subscribed'" if settings.unfinished_since is not None else "false"
     connection.execute(
-        """
+        f"""
         CREATE TEMP TABLE earlier AS
         SELECT j.subscriber_hash,
                bool_or(coalesce(
@@ -75,7 +77,7 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
         LEFT JOIN mine h ON h.subscriber_hash = m.subscriber_hash
         LEFT JOIN (SELECT DISTINCT subscriber_hash FROM holds) a ON a.subscriber_hash = m.subscriber_hash
         LEFT JOIN frame f ON f.subscriber_hash = m.subscriber_hash
-        WHERE j.known_as IS NULL AND j.seen IS NULL
+        WHERE j.known_as IS NULL AND (j.seen IS NULL OR {moved_before})
         GROUP BY j.subscriber_hash
         """
     )
@@ -101,7 +103,7 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
                     WHEN j.seen IN ('unsubscribed', 'cleaned', 'pending', 'transactional') THEN 'suppressed'
                     WHEN j.seen = 'archived' AND NOT coalesce(j.returnable, false) THEN 'suppressed'
                     WHEN j.refusal = 'suppress' AND j.seen IS DISTINCT FROM 'subscribed' THEN 'suppressed'
-                    WHEN e.opted_out THEN 'suppressed'
+                    WHEN e.opted_out AND j.seen IS NULL THEN 'suppressed'
                     WHEN j.still_refused THEN 'refused'
                     WHEN j.seen = 'archived' THEN 'return'
                     WHEN e.old_hash IS NOT NULL THEN 'move'
