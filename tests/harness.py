@@ -36,7 +36,11 @@ COLUMNS = ["CustomerId", "FirstName", "LastName", "EMail", "City", "Income", "Em
 
 @dataclass
 class Project:
-    """The customers and segments upstream, the declaration, and what to do with them."""
+    """The customers and segments upstream, the declaration, and what to do with them.
+
+    Attributes:
+        connect: Makes the clients; another one may wait on a clock of its own.
+    """
 
     folder: Path
     emulator: Emulator
@@ -46,6 +50,7 @@ class Project:
     exports: dict[str, dict[str, Any]] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=lambda: {"MAILCHIMP_API_KEY": API_KEY})
     refreshes: int = 0
+    connect: Callable[..., MailchimpClient] = connect
 
     def __post_init__(self) -> None:
         self.connection = {
@@ -111,7 +116,7 @@ class Project:
         """What ``ci-mailchimp plan`` does, with its files in a folder of their own."""
         config = self.write()
         into = self._folder("plans")
-        with connect(config, config.exports[export], self.environ) as client:
+        with self.connect(config, config.exports[export], self.environ) as client:
             snapshot = take_upstream(config, into / "snapshots")
             frame = make_frame(config, config.exports[export], snapshot, client, into / "frame")
             with open_ledger(config.home, config.ledger_url, read_only=True) as ledger:
@@ -135,10 +140,10 @@ class Project:
         config = self.write()
         into = self._folder("frames", export)
         more = {"now": now} if now else {}
-        with connect(config, config.exports[export], self.environ) as reader:
+        with self.connect(config, config.exports[export], self.environ) as reader:
             snapshot = take_upstream(config, config.home / "snapshots")
             frame = make_frame(config, config.exports[export], snapshot, reader, into)
-        with client(connect(config, config.exports[export], self.environ)) as writer:
+        with client(self.connect(config, config.exports[export], self.environ)) as writer:
             occasion = Occasion(
                 run_id=into.name, dry_run=dry_run, plan_id=plan_id, allowances=Allowances(**allowances)
             )
