@@ -54,7 +54,7 @@ def check_cron(text: str) -> str:
     if len(words) != len(_FIELDS):
         raise breach(f"{shown(text)} has {len(words)} fields; a cron schedule has 5", _FIX)
     _, _, days, months, _ = (_values(field, word) for field, word in zip(_FIELDS, words, strict=True))
-    if words[4] == "*" and not any(min(days) <= _LONGEST[month - 1] for month in months):
+    if not any(min(days) <= _LONGEST[month - 1] for month in months):
         raise breach(f"{shown(text)} never comes true: no such month has a day {min(days)}", _FIX)
     return " ".join(words)
 

@@ -54,7 +54,9 @@ class Declared:
             )
             return
         self.file = self._model(File, top, ())
-        self._read_source(_mapping(top.get("source")), plugins)
+        source = top.get("source")
+        if isinstance(source, dict):
+            self._read_source(source, plugins)
         connections = _mapping(top.get("connections"))
         self._read_connections(connections)
         drafts = self._read_exports(_mapping(top.get("defaults")), _mapping(top.get("exports")))

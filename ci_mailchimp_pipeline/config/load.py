@@ -48,7 +48,8 @@ def find_config(path: str | Path | None, environ: Mapping[str, str]) -> Path:
             "the default, because neither --config nor CI_MAILCHIMP_CONFIG is given",
         )
     try:
-        absolute = found.expanduser().absolute()
+        # Not resolve(): where the file is a link, state and relative paths belong beside the link.
+        absolute = Path(os.path.normpath(found.expanduser().absolute()))
         if os.path.lexists(absolute):
             return absolute
     except (ValueError, RuntimeError):  # a NUL in the path, or ~name of nobody

@@ -324,3 +324,10 @@ class File(Model):
         default=(), description="Who hears of failed, stopped and doubtful runs."
     )
     sandbox: bool = Field(default=False, description="true: every run is a dry run, whoever starts it.")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _is_a_number(cls, version: object) -> object:
+        if version == 1 and type(version) is not int:  # true and 1.0 are equal to 1, too
+            raise breach(f"must be 1, not {shown(version)}", "write 1")
+        return version

@@ -6,7 +6,7 @@ anchors and aliases. Keys are always text, so ``on:`` is the key ``on``; so are 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, TypeAlias
 
@@ -19,7 +19,7 @@ MAX_DEPTH = 40  # the deepest legal file has 7 levels; the C composer overflows 
 MAX_VALUES = 250_000  # aliases counted each time; 1,000 exports have about 50,000
 
 Value: TypeAlias = str | bool | int | float | tuple["Value", ...] | dict[str, "Value"] | None
-Steps: TypeAlias = Sequence[str | int]
+Steps: TypeAlias = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -50,8 +50,14 @@ class _Loader(yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader):  
     """Knows only our kinds of plain scalars."""
 
 
-for _kind, _form in _KINDS.items():
-    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_form.pattern})$"), None)
+for _kind, _first in {
+    "null": "~nN",
+    "bool": "yYnNtTfFoO",
+    "int": "-+0123456789",
+    "float": "-+0123456789.",
+}.items():
+    _form = re.compile(f"^(?:{_KINDS[_kind].pattern})$")
+    _Loader.add_implicit_resolver(_TAG + _kind, _form, ["", *_first])
 
 
 class SyntaxProblem(Exception):  # noqa: N818 - carries a Problem to the caller, which reports it
@@ -126,7 +132,7 @@ class Tree:
     def _find(self, path: Steps) -> _Found:
         """Walk down *path*; what an export does not say itself is looked for in the defaults."""
         found = self._walk(path)
-        if path and path[0] == "exports" and not found.is_exact:
+        if path[:1] == ("exports",) and len(path) > len(("exports", "id")) and not found.is_exact:
             default = self._walk(("defaults", *path[2:]))
             if len(default.steps) + 1 > len(found.steps):
                 return default
@@ -157,7 +163,7 @@ class Tree:
         except yaml.MarkedYAMLError as error:
             said = ": ".join(part for part in (error.context, error.problem) if part)
             # The Python parser repeats a part of the text, which might be a secret; libyaml does not.
-            said = re.sub(r"'[^']{4,}'", "…", said)
+            said = re.sub(r"'[^' ]{4,}'", "…", said)
             fix = next((fix for part, fix in _SYNTAX_FIXES.items() if part in said), "mend the YAML here")
             problem = Problem(f"this is not YAML: {said}", fix, self._at(error.problem_mark))
         except yaml.YAMLError:
@@ -233,7 +239,7 @@ class Tree:
     def _read_scalar(self, node: yaml.ScalarNode) -> Value:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             self._report(node, "half of a surrogate pair is not a character", "write the character itself")
             return ""
         if kind == "str":

@@ -66,6 +66,8 @@ def worded(
     for detail in details:
         if detail["type"] == "default_factory_not_called":
             continue  # the key that the default is made of is wrong, and says so
+        if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            continue  # pydantic counts only the items that are right
         if detail["type"] == "missing" and detail["loc"] in meant:
             continue  # the misspelt key is the problem, and says so
         yield detail["loc"], _problem(detail, model=model, tree=tree, at=at)

@@ -1,0 +1,524 @@
+"""Every way of writing exports.yaml wrong: what is said, and where."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ci_mailchimp_pipeline.config import Config
+from ci_mailchimp_pipeline.config.declared import Declared
+from ci_mailchimp_pipeline.config.tree import Tree
+from ci_mailchimp_pipeline.errors import FixConfigError
+
+LoadText = Callable[..., Config]
+
+# (line of the valid file that is replaced, what stands there instead, what is said, where)
+Row = tuple[str, str, str, str]
+
+TOP = "version: 1"
+SOURCE = "source: {type: memory, rows: 5}"
+KEY = "    api_key: {env: MAILCHIMP_API_KEY}"
+TYPE = "    type: mailchimp"
+NAME = "    display_name: Account"
+CONNECTION = "    connection: mc"
+AUDIENCE = "    audience_id: a1b2c3d4e5"
+OWNER = "    owner: {name: Ben, role: administrator}"
+EMAIL = "    email: EMail"
+SEGMENTS = "    segments: [High]"
+TITLE = "    display_name: VIP"
+
+ROWS: list[Row] = [
+    # the top
+    (TOP, "version: 2", "version: must be 1, not 2", "1:10"),
+    (TOP, 'version: "1"', "version: must be 1, not '1'", "1:10"),
+    (TOP, "version: true", "version: must be 1, not true", "1:10"),
+    (TOP, "version: 1.5", "version: must be 1, not 1.5", "1:10"),
+    (TOP, "# no version", "'version' is missing", "2:1"),
+    (TOP, "version: 1\nversion: 1", "the key 'version' is given twice, first at line 1", "2:1"),
+    (TOP, "version: 1\nexport: {}", "unknown key 'export'. Did you mean 'exports'?", "2:1"),
+    (TOP, "version: 1\nzebra: {}", "unknown key 'zebra'", "2:1"),
+    (TOP, "version: 1\nsandbox: sometimes", "sandbox: must be true or false, not 'sometimes'", "2:10"),
+    (TOP, "version: 1\n<<: {sandbox: true}", "merge keys (<<) are not read", "2:1"),
+    (TOP, "version: 1\n? [a, b]\n: c", "a key must be text", "2:3"),
+    (TOP, "version: !!int 1\nsandbox: !env X", "YAML tags (a word after !) are not read", "2:10"),
+    # the source
+    (
+        SOURCE,
+        "source: {type: memroy, rows: 5}",
+        "there is no source type 'memroy'. Did you mean 'memory'?",
+        "2:16",
+    ),
+    (
+        SOURCE,
+        "source: {type: delta, rows: 5}",
+        "source.type: the source type 'delta' is not installed",
+        "2:16",
+    ),
+    (SOURCE, "source: {type: 7}", "source.type: there is no source type 7", "2:16"),
+    (SOURCE, "source: {rows: 5}", "source: 'type' is missing", "2:1"),
+    (SOURCE, "source: {type: memory}", "source: 'rows' is missing", "2:1"),
+    (SOURCE, "source: {type: memory, rows: 5, row: 5}", "unknown key 'row'. Did you mean 'rows'?", "2:33"),
+    (SOURCE, "source: {type: memory, rows: -1}", "source.rows: must be at least 0, not -1", "2:30"),
+    (SOURCE, "source: {type: memory, rows: '5'}", "source.rows: must be a whole number, not '5'", "2:30"),
+    (
+        SOURCE,
+        "source: {type: memory, rows: 5, url: 'sqlite://'}",
+        "source.url: a secret must not stand",
+        "2:38",
+    ),
+    (SOURCE, "source: memory", "source: must be a mapping, not 'memory'", "2:9"),
+    (SOURCE, "# none", "'source' is missing", "1:1"),
+    # a connection
+    (TYPE, "    type: mailchump", "must be 'mailchimp', not 'mailchump'. Did you mean 'mailchimp'?", "5:11"),
+    (TYPE, "    max_connections: 8", "connections.mc: 'type' is missing", "4:3"),
+    (TYPE, f"{TYPE}\n    max_connections: 11", "max_connections: must be at most 10, not 11", "6:22"),
+    (TYPE, f"{TYPE}\n    max_connections: 0", "max_connections: must be at least 1, not 0", "6:22"),
+    (TYPE, f"{TYPE}\n    contact_limit: 50k", "contact_limit: must be a whole number, not '50k'", "6:20"),
+    (TYPE, f"{TYPE}\n    contact_limit: 1.5", "contact_limit: must be a whole number, not 1.5", "6:20"),
+    (TYPE, f"{TYPE}\n    allowed_roles: []", "connections.mc.allowed_roles: is empty", "6:20"),
+    (
+        TYPE,
+        f"{TYPE}\n    allowed_roles: [owner]",
+        "[0]: must be 'administrator' or 'contributor', not",
+        "6:21",
+    ),
+    (TYPE, f"{TYPE}\n    allowed_roles: administrator", "allowed_roles: must be a list, not 'admin", "6:20"),
+    (
+        TYPE,
+        f"{TYPE}\n    allowed_roles: [contributor, contributor]",
+        "allowed_roles[1]: 'contributor' is given twice",
+        "6:34",
+    ),
+    (TYPE, f"{TYPE}\n    consent: true", "connections.mc.consent: must be a mapping, not true", "6:14"),
+    (TYPE, f"{TYPE}\n    consent: {{agreed_by: A}}", "consent: 'agreed_on' is missing", "6:5"),
+    (
+        TYPE,
+        f"{TYPE}\n    consent: {{agreed_by: A, agreed_on: 2026-02-30}}",
+        "consent.agreed_on: must be a date, not '2026-02-30'",
+        "6:40",
+    ),
+    (
+        TYPE,
+        f"{TYPE}\n    consent: {{agreed_by: A, agreed_on: 20260223}}",
+        "consent.agreed_on: must be a date, not 20,260,223",
+        "6:40",
+    ),
+    (TYPE, f"{TYPE}\n    api_root: http://mailchimp.internal/3.0", "would send the key unencrypted", "6:15"),
+    (
+        TYPE,
+        f"{TYPE}\n    api_root: ftp://127.0.0.1/3.0",
+        "'ftp://127.0.0.1/3.0' is not a web address",
+        "6:15",
+    ),
+    (TYPE, f"{TYPE}\n    api_root: https://", "'https://' is not a web address", "6:15"),
+    (TYPE, f"{TYPE}\n    api_root: https://[::1", "'https://[::1' is not a web address", "6:15"),
+    (TYPE, f"{TYPE}\n    api_root: https://a:99999/", "'https://a:99999/' is not a web address", "6:15"),
+    (TYPE, f"{TYPE}\n    api_root: https://u:p@host/3.0", "an API root has no user name, password", "6:15"),
+    (TYPE, f"{TYPE}\n    api_root: https://host/3.0?a=b", "an API root has no user name, password", "6:15"),
+    (KEY, "    # none", "neither 'api_key' nor 'token' is given", "4:3"),
+    (KEY, f"{KEY}\n    token: {{file: t}}", "both 'api_key' and 'token' are given", "8:12"),
+    (KEY, "    api_key: hunter2", "a secret must not stand in this file", "7:14"),
+    (KEY, "    api_key: {}", "names either 'env' or 'file', one of them", "7:14"),
+    (KEY, "    api_key: {env: A, file: B}", "names either 'env' or 'file', one of them", "7:14"),
+    (KEY, "    api_key: {env: MY KEY}", "must be the name of an environment variable, not the value", "7:20"),
+    (KEY, "    api_key: {enw: A}", "api_key: unknown key 'enw'. Did you mean 'env'?", "7:15"),
+    (NAME, "    display_name: 2026", "must be a text; YAML reads 2026 as a number", "6:19"),
+    (NAME, '    display_name: ""', "display_name: must be one line of text, not ''", "6:19"),
+    (NAME, '    display_name: "a\\nb"', "display_name: must be one line of text, not 'a\\nb'", "6:19"),
+    (NAME, f"    display_name: {'x' * 501}", "display_name: has 501 characters; at most 500", "6:19"),
+    (TOP, "version: 1\ndefaults: {connection: mc-1}", "defaults.connection: must be a letter, then", "2:24"),
+    ("  vip:", "  v-ip:", "exports.'v-ip': must be a letter, then letters, digits", "9:3"),
+    (
+        "connections:",
+        "connections:\n  m-c: {type: mailchimp, display_name: A, token: {file: t}}",
+        "connections.'m-c': must be a letter, then letters, digits and underscores",
+        "4:3",
+    ),
+    # an export
+    ("  vip:", "  1vip:", "exports.1vip: must be a letter, then letters, digits and underscores, not", "9:3"),
+    ("  vip:", f"  {'v' * 61}:", "has 61 characters; at most 60 are allowed", "9:3"),
+    (TITLE, "    # none", "exports.vip: 'display_name' is missing", "9:3"),
+    (TITLE, "    display_name: Yes", "must be a text; YAML reads Yes as true", "10:19"),
+    (TITLE, "    display_name:", "exports.vip.display_name: must be a text, not null", "10:18"),
+    (CONNECTION, "    connection: mcc", "there is no connection 'mcc'. Did you mean 'mc'?", "11:17"),
+    (CONNECTION, "    # none", "exports.vip: 'connection' is missing", "9:3"),
+    (AUDIENCE, "    audience: a1b2c3d4e5", "unknown key 'audience'. Did you mean 'audience_id'?", "12:5"),
+    (AUDIENCE, "    audience_id: A1B2C3D4E5", "audience_id: must be an audience's id of 6 to 20", "12:18"),
+    (AUDIENCE, "    audience_id: a1b2", "audience_id: must be an audience's id of 6 to 20", "12:18"),
+    (AUDIENCE, "    audience_id: 1234567890", "must be a text; YAML reads 1234567890 as a number", "12:18"),
+    (OWNER, "    owner: Ben", "exports.vip.owner: must be a mapping, not 'Ben'", "13:12"),
+    (OWNER, "    owner: {name: Ben}", "exports.vip.owner: 'role' is missing", "13:5"),
+    (OWNER, "    owner: {name: Ben, role: admin}", "role: must be 'administrator' or 'contributor'", "13:30"),
+    (EMAIL, "    email: null", "exports.vip.email: must be a text, not null", "14:12"),
+    (EMAIL, "    email: [EMail]", "exports.vip.email: must be a text, not a list", "14:12"),
+    (EMAIL, f"{EMAIL}\n    emial: EMail", "unknown key 'emial'. Did you mean 'email'?", "15:5"),
+    (EMAIL, f"{EMAIL}\n    id: other", "exports.vip: unknown key 'id'", "15:5"),
+    (EMAIL, f"{EMAIL}\n    email: Other", "the key 'email' is given twice, first at line 14", "15:5"),
+    (SEGMENTS, "    segments: []", "exports.vip.segments: is empty", "15:15"),
+    (SEGMENTS, "    segments: High", "exports.vip.segments: must be a list, not 'High'", "15:15"),
+    (SEGMENTS, "    segments: [2024]", "segments[0]: must be a segment's name, not 2,024", "15:16"),
+    (SEGMENTS, "    segments: [No]", "segments[0]: must be a segment's name, not false", "15:16"),
+    (SEGMENTS, "    segments: ['']", "segments[0]: must be one line of text, not ''", "15:16"),
+    (SEGMENTS, "    segments: [High, High]", "segments[1]: the segment 'High' is given twice", "15:22"),
+    (SEGMENTS, "    segments: [{tag: High}]", "segments[0]: 'name' is missing", "15:16"),
+    (SEGMENTS, "    segments: [{name: A, tga: B}]", "unknown key 'tga'. Did you mean 'tag'?", "15:26"),
+    (SEGMENTS, "    segments: [{name: A, tag: ''}]", "tag: must be one line of text, not ''", "15:31"),
+    (SEGMENTS, "    segments: [{name: A, tag: ' B'}]", "the tag ' B' starts or ends with a blank", "15:31"),
+    (SEGMENTS, f"    segments: [{'s' * 101}]", "the tag has 101 characters; Mailchimp allows 100", "15:16"),
+    (
+        SEGMENTS,
+        "    segments: [High, {name: B, tag: high}]",
+        "the tag 'high' differs from 'High' at",
+        "15:22",
+    ),
+    # more keys of an export
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{city: City}}", "of 1 to 10 upper-case letters, dig", "15:20"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{city: City}}", "Did you mean 'CITY'?", "15:20"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{ELEVENCHARS: C}}", "'ELEVENCHARS' is not a merge tag", "15:20"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{EMAIL: EMail}}", "'EMAIL' is the address itself", "15:20"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{CITY: 5}}", "merge_fields.CITY: must be a column, not 5", "15:26"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{CITY: null}}", "CITY: must be a column, not null", "15:26"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: null", "merge_fields: must be a mapping, not null", "15:19"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{A: {{colum: C}}}}", "'colum'. Did you mean 'column'?", "15:24"),
+    (EMAIL, f"{EMAIL}\n    merge_fields: {{A: {{type: text}}}}", "neither 'column' nor the parts", "15:23"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    merge_fields: {{A: {{addr1: S, city: C}}}}",
+        "the address lacks state, zip",
+        "15:23",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    merge_fields: {{A: {{addr1: S, city: C, state: T, zip: Z, land: L}}}}",
+        "A: unknown key 'land'",
+        "15:61",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    merge_fields: {{A: {{addr1: S, city: C, state: T, zip: Z, type: text}}}}",
+        "parts of an address cannot become a merge field of type 'text'",
+        "15:67",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    merge_fields: {{A: {{column: C, type: address}}}}",
+        "one column cannot fill a merge field of type 'address'",
+        "15:41",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    merge_fields: {{A: {{column: C, type: dropdown}}}}",
+        "A.type: must be 'text', 'number', 'address', 'phone', 'date', 'url', 'imageurl', 'birthday' or 'zip'",
+        "15:41",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    first_name: F\n    merge_fields: {{FNAME: G}}",
+        "'FNAME' is mapped twice: here and by 'first_name'",
+        "16:27",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    last_name: F\n    merge_fields: {{LNAME: F}}",
+        "'LNAME' is mapped twice: here and by 'last_name'",
+        "16:27",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    first_name: Email",
+        "the column 'Email' is written 'EMail' in export 'vip'",
+        "9:3",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    schedule: refesh",
+        "must be a schedule, not 'refesh'. Did you mean 'refresh'?",
+        "15:15",
+    ),
+    (EMAIL, f"{EMAIL}\n    schedule: on", "schedule: must be a schedule, not true", "15:15"),
+    (EMAIL, f"{EMAIL}\n    schedule: {{cron: '0 6 * *'}}", "'0 6 * *' has 4 fields", "15:22"),
+    (EMAIL, f"{EMAIL}\n    schedule: {{timezone: UTC}}", "the schedule lacks 'cron'", "15:15"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    schedule: {{kron: '0 6 * * *'}}",
+        "unknown key 'kron'. Did you mean 'cron'?",
+        "15:16",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    schedule: {{cron: '0 6 * * *', timezone: Europe/Berln}}",
+        "'Europe/Berln' is not an IANA time zone. Did you mean 'Europe/Berlin'?",
+        "15:45",
+    ),
+    (EMAIL, f"{EMAIL}\n    require: {{Consent: null}}", "must be a value to compare with, not null", "15:24"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    require: {{Consent: []}}",
+        "must be a value to compare with, not an empty list",
+        "15:24",
+    ),
+    (
+        EMAIL,
+        f"{EMAIL}\n    require: {{Consent: [[1]]}}",
+        "must be a value to compare with, not a list",
+        "15:24",
+    ),
+    (EMAIL, f"{EMAIL}\n    require: {{Consent: 1.0e999}}", "must be a value to compare with", "15:24"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    require: [Consent]",
+        "exports.vip.require: must be a mapping, not a list",
+        "15:14",
+    ),
+    (EMAIL, f"{EMAIL}\n    prefer: Income", "exports.vip.prefer: must be a list, not 'Income'", "15:13"),
+    (EMAIL, f"{EMAIL}\n    prefer: [desc]", "prefer[0]: must be a column, not 'desc'", "15:14"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    prefer: [{{Income: desc}}]",
+        "prefer[0]: must be a column, not a mapping",
+        "15:14",
+    ),
+    (EMAIL, f"{EMAIL}\n    prefer: [A, A desc]", "prefer[1]: the column 'A' is given twice", "15:17"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    on_exit: remove",
+        "must be 'keep', 'remove_tag' or 'archive', not 'remove'",
+        "15:14",
+    ),
+    (EMAIL, f"{EMAIL}\n    new_members: Pending", "'Pending'. Did you mean 'pending'?", "15:18"),
+    (EMAIL, f"{EMAIL}\n    max_profiles: 1000001", "must be at most 1,000,000, not 1,000,001", "15:19"),
+    (EMAIL, f"{EMAIL}\n    max_profiles: 0", "max_profiles: must be at least 1, not 0", "15:19"),
+    (EMAIL, f"{EMAIL}\n    max_profiles: '5'", "max_profiles: must be a whole number, not '5'", "15:19"),
+    (EMAIL, f"{EMAIL}\n    max_profiles: true", "max_profiles: must be a whole number, not true", "15:19"),
+    (EMAIL, f"{EMAIL}\n    enabled: 1", "exports.vip.enabled: must be true or false, not 1", "15:14"),
+    (EMAIL, f"{EMAIL}\n    enabled: 'false'", "enabled: must be true or false, not 'false'", "15:14"),
+    (EMAIL, f"{EMAIL}\n    guards: {{max_exit_percent: 101}}", "must be at most 100, not 101", "15:32"),
+    (EMAIL, f"{EMAIL}\n    guards: {{max_exit_percent: -1}}", "must be at least 0, not -1", "15:32"),
+    (EMAIL, f"{EMAIL}\n    guards: {{max_exit_percent: 20%}}", "must be a number, not '20%'", "15:32"),
+    (EMAIL, f"{EMAIL}\n    guards: {{max_exits: 20}}", "Did you mean 'max_exit_percent'?", "15:14"),
+    (EMAIL, f"{EMAIL}\n    fresh_within_hours: 0", "fresh_within_hours: must be more than 0, not 0", "15:25"),
+    # alerts and defaults
+    (TOP, "version: 1\nalerts: {to: {env: A}}", "alerts: must be a list, not a mapping", "2:9"),
+    (TOP, "version: 1\nalerts: [{on: [failed]}]", "alerts[0]: 'to' is missing", "2:10"),
+    (TOP, "version: 1\nalerts: [{to: {env: A}, on: [fail]}]", "'fail'. Did you mean 'failed'?", "2:30"),
+    (TOP, "version: 1\nalerts: [{to: {env: A}, on: []}]", "alerts[0].on: is empty", "2:29"),
+    (TOP, "version: 1\nalerts: [{to: 'https://hook/x'}]", "alerts[0].to: a secret must not stand", "2:15"),
+    (TOP, "version: 1\ndefaults: {on_exit: stay}", "defaults.on_exit: must be 'keep'", "2:21"),
+    (TOP, "version: 1\ndefaults: {audience: x}", "defaults: unknown key 'audience'", "2:12"),
+    (TOP, "version: 1\ndefaults: null", "defaults: must be a mapping, not null", "2:11"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "said", "where"), ROWS, ids=[f"{row[3]} {row[2][:40]}" for row in ROWS]
+)
+def test_a_wrong_line_is_one_problem_with_its_place_and_a_fix(
+    load_text: LoadText, valid: str, *, line: str, instead: str, said: str, where: str
+) -> None:
+    """A wrong line is one problem: what is wrong, where it is, and what to do."""
+    text = valid.replace(f"{line}\n", f"{instead}\n", 1)
+
+    with pytest.raises(FixConfigError) as caught:
+        load_text(text)
+
+    (problem,) = caught.value.problems
+    assert caught.value.code == "invalid_config"
+    assert said in problem.message
+    assert str(problem.place) == f"exports.yaml:{where}"
+    assert problem.fix
+
+
+def test_a_required_part_of_an_address_may_not_be_null(load_text: LoadText, valid: str) -> None:
+    """A part of an address that is null has its own place."""
+    text = valid + "    merge_fields: {A: {addr1: null, city: C, state: T, zip: Z}}\n"
+
+    with pytest.raises(FixConfigError, match=r"merge_fields\.A\.addr1: must be a text, not null") as caught:
+        load_text(text)
+
+    assert str(caught.value.problems[0].place) == "exports.yaml:16:31"
+
+
+TWO = """\
+  second:
+    display_name: Second
+    connection: mc
+    audience_id: a1b2c3d4e5
+    owner: {name: Ben, role: administrator}
+    email: EMail
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said", "where"),
+    [
+        (
+            "",
+            "    segments: [High]\n",
+            "segment 'High' goes to this audience under tag 'High' already, by export 'vip' at exports.yaml:15:16",
+            "22:16",
+        ),
+        (
+            "",
+            "    segments: [{name: Low, tag: HIGH}]\n",
+            "the tag 'HIGH' differs from 'High' at exports.yaml:15:16 only in capitals",
+            "22:16",
+        ),
+        (
+            "    merge_fields: {CITY: City}\n",
+            "    segments: [Low]\n    merge_fields: {CITY: Town}\n",
+            "comes from 'Town' here, but from 'City' in export 'vip' at exports.yaml:16:26",
+            "24:26",
+        ),
+        (
+            "    first_name: First\n",
+            "    segments: [Low]\n    merge_fields: {FNAME: Given}\n",
+            "merge field 'FNAME' of this audience comes from 'Given' here, but from 'First' in export",
+            "24:27",
+        ),
+        (
+            "    merge_fields: {A: {addr1: S, city: C, state: T, zip: Z}}\n",
+            "    segments: [Low]\n    merge_fields: {A: {addr1: S, city: C, state: T, zip: Z, country: L}}\n",
+            "comes from 'S', 'C', 'T', 'Z', 'L' here, but from 'S', 'C', 'T', 'Z' in export 'vip'",
+            "24:23",
+        ),
+        (
+            "    require: {Consent: true}\n",
+            "    segments: [Low]\n    require: {consent: true}\n",
+            "the column 'consent' is written 'Consent' in export 'vip'",
+            "17:3",
+        ),
+    ],
+    ids=["segment and tag", "tag in capitals", "column", "first name", "address", "capitals of a column"],
+)
+def test_exports_of_one_audience_may_not_contradict_each_other(
+    load_text: LoadText, valid: str, *, first: str, second: str, said: str, where: str
+) -> None:
+    """Two exports of one audience agree on segments, tags and sources; else both places are named."""
+    text = valid + first + TWO + second
+
+    with pytest.raises(FixConfigError) as caught:
+        load_text(text)
+
+    (problem,) = caught.value.problems
+    assert said in problem.message
+    assert str(problem.place) == f"exports.yaml:{where}"
+
+
+def test_exports_of_one_audience_take_the_address_from_one_column(load_text: LoadText, valid: str) -> None:
+    """The address is a source like any other: two columns for it would move people to and fro."""
+    text = valid + TWO.replace("EMail", "WorkMail") + "    segments: [Low]\n"
+
+    with pytest.raises(FixConfigError, match="the address of this audience comes from 'WorkMail' here"):
+        load_text(text)
+
+
+def test_two_connections_with_one_key_are_one_account(load_text: LoadText, valid: str) -> None:
+    """The audience of the same account is the same audience, whatever the connection is called."""
+    other = "  mc2: {type: mailchimp, display_name: Other, api_key: {env: MAILCHIMP_API_KEY}}\n"
+    text = valid.replace("exports:\n", f"{other}exports:\n")
+    text += TWO.replace("connection: mc", "connection: mc2") + "    segments: [High]\n"
+
+    with pytest.raises(FixConfigError, match="segment 'High' goes to this audience"):
+        load_text(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a1b2c3d4e5", "f6f7f8f9f0"),
+        ("connection: mc", "connection: mc2"),
+        ("connection: mc", "connection: null"),
+    ],
+    ids=["another audience", "another account", "detached"],
+)
+def test_exports_of_different_audiences_may_do_as_they_like(
+    load_text: LoadText, valid: str, old: str, new: str
+) -> None:
+    """What contradicts itself in one audience is fine in two."""
+    other = "  mc2: {type: mailchimp, display_name: Other, api_key: {env: OTHER_KEY}}\n"
+    text = valid.replace("exports:\n", f"{other}exports:\n")
+    text += TWO.replace(old, new).replace("EMail", "WorkMail") + "    segments: [High]\n"
+
+    config = load_text(text)
+
+    assert list(config.exports) == ["vip", "second"]
+
+
+def test_everything_wrong_is_said_at_once_in_the_order_of_the_file(load_text: LoadText, valid: str) -> None:
+    """Problems of every section come together, sorted by place, even inside exports that contradict each other."""
+    text = (
+        valid.replace("version: 1", "version: 3").replace("rows: 5", "rows: x").replace("{env: M", "{enw: M")
+    )
+    text += (
+        "    on_exit: nothing\n" + TWO.replace("role: administrator", "role: boss") + "    segments: [High]\n"
+    )
+
+    with pytest.raises(FixConfigError) as caught:
+        load_text(text)
+
+    assert [f"{p.place.line}: {p.message.split(': ')[0]}" for p in caught.value.problems if p.place] == [
+        "1: version",
+        "2: source.rows",
+        "7: connections.mc.api_key",
+        "16: exports.vip.on_exit",
+        "21: exports.second.owner.role",
+        "23: exports.second.segments[0]",
+    ]
+
+
+def test_what_is_wrong_in_the_defaults_is_said_once(load_text: LoadText, valid: str) -> None:
+    """A wrong default is one problem at its own place, however many exports take it."""
+    text = valid + TWO + "    segments: [Low]\n    guards: {max_growth_percent: 5}\n"
+    text += "defaults: {on_exit: stay, guards: {max_exit_percent: 200}, zebra: 1}\n"
+
+    with pytest.raises(FixConfigError) as caught:
+        load_text(text)
+
+    assert [str(problem.place) for problem in caught.value.problems] == [
+        "exports.yaml:24:21",
+        "exports.yaml:24:54",
+        "exports.yaml:24:60",
+    ]
+
+
+def test_a_misspelt_required_key_is_not_also_called_missing(load_text: LoadText, valid: str) -> None:
+    """One misspelling is one problem; a key that is really missing still is one."""
+    text = valid.replace("    email: EMail\n", "    emial: EMail\n").replace("    display_name: VIP\n", "")
+
+    with pytest.raises(FixConfigError) as caught:
+        load_text(text)
+
+    assert [problem.message for problem in caught.value.problems] == [
+        "exports.vip: 'display_name' is missing",
+        "exports.vip: unknown key 'emial'. Did you mean 'email'?",
+    ]
+
+
+def test_the_fix_of_a_missing_key_can_be_typed(load_text: LoadText, valid: str) -> None:
+    """What to add is shown as YAML."""
+    with pytest.raises(FixConfigError) as caught:
+        load_text(valid.replace("    owner: {name: Ben, role: administrator}\n", ""))
+
+    assert caught.value.fix == "add owner: {name: Ben, role: administrator}"
+
+
+def test_a_dangling_connection_lists_the_ones_there_are(load_text: LoadText, valid: str) -> None:
+    """The fix names every connection, and the way to have none."""
+    with pytest.raises(FixConfigError) as caught:
+        load_text(valid.replace("connection: mc", "connection: sales"))
+
+    assert (
+        caught.value.fix == "name one that is there (the connections are: 'mc'), or null to detach the export"
+    )
+
+
+def test_a_source_whose_module_is_missing_names_the_module(valid: str) -> None:
+    """A plugin that cannot be imported is a problem of the installation, not a traceback."""
+
+    def missing() -> type:
+        raise ModuleNotFoundError("No module named 'warehouse'", name="warehouse")
+
+    declared = Declared(Tree(valid, "exports.yaml"), {"memory": missing})
+
+    (problem,) = declared.problems
+    assert "cannot be loaded: the module 'warehouse' is missing" in problem.message
+    assert str(problem.place) == "exports.yaml:2:16"
