@@ -1,6 +1,7 @@
 """From a snapshot to the export frame: classify, merge duplicates, write, check, publish."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,12 +257,11 @@ def _facts(engine: Engine, export: Export, work: Path) -> dict[str, Any]:
 
 
 def _digest(engine: Engine, frame: str, facts: Mapping[str, Any]) -> str:
-    """A hash of the rows and the counts: of each row, then of each 256th of the hashes, then of all."""
-    texts = ", ".join(f"md5({text})" for text in ("customer_id", "email_address", "to_json(tags)", "filled"))
-    whole = f"concat_ws(' ', hex(subscriber_hash), hex(fingerprint), {texts})"
-    parts = engine.execute(
-        f"""SELECT left(hex(subscriber_hash), 2) AS part,
-            md5(string_agg(md5({whole}), '' ORDER BY subscriber_hash))
-        FROM {frame} GROUP BY part ORDER BY part"""
+    """A hash of the counts and the rows: sums of the rows' MD5, which have no order to depend on."""
+    whole = (
+        "hex(subscriber_hash) || hex(fingerprint) || to_json([customer_id, email_address]) || to_json(tags)"
     )
-    return hashlib.sha256(repr((parts, facts)).encode()).hexdigest()
+    sums = engine.execute(
+        f"SELECT sum(md5_number_lower(r)), sum(md5_number_upper(r)) FROM (SELECT {whole} AS r FROM {frame})"
+    )
+    return hashlib.sha256(json.dumps([sums, facts]).encode()).hexdigest()

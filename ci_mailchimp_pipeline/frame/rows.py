@@ -22,11 +22,10 @@ def classified_sql(export: Export, fields: Mapping[str, MergeField]) -> str:
     """
     values = {tag: value_sql(fields[tag], source) for tag, source in export.fields.items()}
     texts = {alias: text for value in values.values() for alias, text in value.texts.items()}
-    wishes = {
-        name: sql
-        for number, prefer in enumerate(export.prefer)
-        for name, sql in _wish(number, prefer).items()
+    texts |= {
+        f"wish_{number}": trimmed(column_sql(prefer.column)) for number, prefer in enumerate(export.prefer)
     }
+    wishes = {name: sql for number in range(len(export.prefer)) for name, sql in _wish(number).items()}
     merged = {identifier(f"mf_{tag}"): value.value for tag, value in values.items()}
     cut = " + ".join(["0", *(value.cut for value in values.values())])
     columns = [
@@ -43,10 +42,10 @@ def classified_sql(export: Export, fields: Mapping[str, MergeField]) -> str:
     return f"""
         SELECT {", ".join(columns)}, {hash_sql("key")} AS subscriber_hash, {_verdict(values, fields)} AS
         verdict FROM (
-            SELECT *, {key_sql("email_address")} AS key, {_named(merged)} {cut} AS cut_values
+            SELECT *, {key_sql("email_address")} AS key, {_named(merged | wishes)} {cut} AS cut_values
             FROM (
                 SELECT row, customer_id, tags, {trimmed(column_sql(export.email))} AS email_address,
-                    {_named(texts)} {_named(wishes)} {_excluded(export)} AS excluded
+                    {_named(texts)} {_excluded(export)} AS excluded
                 FROM profiles JOIN member USING (customer_id)
             )
         )
@@ -67,11 +66,11 @@ def order_sql(prefer: Iterable[Prefer], *then: str) -> str:
     return ", ".join([*keys, *then])
 
 
-def _wish(number: int, prefer: Prefer) -> dict[str, str]:
-    text = trimmed(column_sql(prefer.column))
+def _wish(number: int) -> dict[str, str]:
+    text = f"wish_{number}"
     return {
-        f"wish_{number}_number": f"CASE WHEN {is_number(text)} THEN CAST({text} AS DOUBLE) END",
-        f"wish_{number}_text": f"CASE WHEN NOT {is_number(text)} THEN {text} END",
+        f"{text}_number": f"CASE WHEN {is_number(text)} THEN CAST({text} AS DOUBLE) END",
+        f"{text}_text": f"CASE WHEN NOT {is_number(text)} THEN {text} END",
     }
 
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from ci_mailchimp_pipeline.config import MergeSource
-from ci_mailchimp_pipeline.engine import array, identifier, quoted, trimmed
+from ci_mailchimp_pipeline.engine import TRIMMED, array, identifier, quoted, trimmed
 from ci_mailchimp_pipeline.frame.fields import MergeField
 
 MAX_BYTES = 255  # Mailchimp states no limit; connectors report "about 255 bytes" of a text value
 REQUIRED_PARTS = ("addr1", "city", "state", "zip")  # Mailchimp: merge field of type address
 
 NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+CANONICAL_NUMBER = r"-?([1-9][0-9]*(\.[0-9]*[1-9])?|0\.[0-9]*[1-9])|0"
 YEAR = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 TIME = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
 ISO = rf"{YEAR}-[0-9]{{2}}-[0-9]{{2}}([T ]{TIME}( ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?))?)?"
@@ -57,9 +58,10 @@ def column_sql(column: str) -> str:
 
 def cleaned(text: str) -> str:
     """SQL: *text* on one line, without control characters and the white space around it; NULL when blank."""
-    without = f"regexp_replace(regexp_replace({text}, '{BREAK}', ' ', 'g'), '{CONTROL}', '', 'g')"
-    # Most values have none, and looking is cheaper than replacing.
-    return trimmed(f"CASE WHEN regexp_matches({text}, '{CONTROL}') THEN {without} ELSE {text} END")
+    without = trimmed(f"regexp_replace(regexp_replace({text}, '{BREAK}', ' ', 'g'), '{CONTROL}', '', 'g')")
+    # Most values are clean, and looking is cheaper than replacing.
+    dirty = f"regexp_matches({text}, {quoted(f'{CONTROL}|^[{TRIMMED}]|[{TRIMMED}]$')})"
+    return f"CASE WHEN {dirty} THEN {without} ELSE nullif({text}, '') END"
 
 
 def is_number(text: str) -> str:
@@ -73,7 +75,9 @@ def _typed(field: MergeField, text: str) -> str:
         case "text":
             return _shortened(text)
         case "number":
-            return f"CASE WHEN {is_number(text)} THEN {_json_number(text)} END"
+            # Most numbers are written as JSON writes them, and looking is cheaper than taking them apart.
+            canonical = f"regexp_full_match({text}, '{CANONICAL_NUMBER}') THEN {text}"
+            return f"CASE WHEN {is_number(text)} THEN CASE WHEN {canonical} ELSE {_json_number(text)} END END"
         case "date":
             return f"CAST({_date(text, field)} AS VARCHAR)"
         case "birthday":

@@ -31,11 +31,14 @@ from ci_mailchimp_pipeline.sources.tables import Part, check_names
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_ROW_BYTES = 2_000_000  # DuckDB's own default
+BUFFER_BYTES = 32_000_000  # DuckDB's own default
 DELIMITERS = (",", ";", "\t")
 _NOT_UTF8 = (
     codecs.BOM_UTF16_LE,
     codecs.BOM_UTF16_BE,
 )  # the byte order mark of UTF-32 LE starts like that of UTF-16
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_RECORD = re.compile(rf'(?:[^"\r\n]|{_QUOTED.pattern})*')
 _CODE = "malformed_csv"
 
 
@@ -63,45 +66,26 @@ def read_header(listing: Listing, file: Path) -> Header:
         raise _unreadable(listing, file, error) from None
     if start.startswith(_NOT_UTF8) or b"\0" in start[:4]:
         raise _malformed(listing, file, "is UTF-16, not UTF-8", fix="save it as UTF-8", line=1)
-    lines = io.StringIO(start.decode("utf-8-sig", errors="replace"), newline="").readlines()
-    if not lines or not lines[0].strip():
+    text = start.decode("utf-8-sig", errors="replace")
+    record = _RECORD.match(text)
+    newline = re.match(r"\r\n|\r|\n|\Z", text[record.end() :]) if record else None
+    if record is None or newline is None or len(start) == MAX_HEADER_BYTES == record.end():
+        raise _malformed(listing, file, "has a header that is not closed", fix="close its quotes", line=1)
+    if not record[0].strip():
+        what = "has no header: the first line is blank"
+        raise _malformed(listing, file, what, fix="put the column names into the first line", line=1)
+    delimiters = [delimiter for delimiter in DELIMITERS if delimiter in _QUOTED.sub("", record[0])]
+    if len(delimiters) > 1:
+        what = "has a header that more than one of comma, semicolon and tab would split"
         raise _malformed(
-            listing,
-            file,
-            "has no header: the first line is blank",
-            fix="put the column names into the first line",
-            line=1,
+            listing, file, what, fix="put names with such a character into double quotes", line=1
         )
-    splits = [header for delimiter in DELIMITERS if (header := _split(lines, delimiter))]
-    header = splits[0] if len(splits) == 1 else _split(lines, DELIMITERS[0], least=1) if not splits else None
-    if header is None:
-        reason = "can be split at more than one of comma, semicolon and tab, or is not closed"
-        raise _malformed(
-            listing,
-            file,
-            f"has a header that {reason}",
-            fix="put names that hold such a character into double quotes",
-            line=1,
-        )
-    if any("\ufffd" in name for name in header.columns):
+    delimiter = (delimiters or [","])[0]
+    columns = tuple(next(csv.reader([record[0]], delimiter=delimiter)))
+    if any("\ufffd" in name for name in columns):
         raise _malformed(listing, file, "is not UTF-8", fix="save it as UTF-8", line=1)
-    check_names(listing, file, header.columns)
-    return header
-
-
-def _split(lines: list[str], delimiter: str, *, least: int = 2) -> Header | None:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        columns = next(reader)
-    except csv.Error:
-        return None
-    last = lines[reader.line_num - 1]
-    newline = last[len(last.rstrip("\r\n")) :] or "\n"
-    return (
-        Header(columns=tuple(columns), delimiter=delimiter, newline=newline)
-        if len(columns) >= least
-        else None
-    )
+    check_names(listing, file, columns)
+    return Header(columns=columns, delimiter=delimiter, newline=newline[0] or "\n")
 
 
 def stage(engine: Engine, listing: Listing, columns: Sequence[str], work: Path) -> list[Part]:
@@ -150,7 +134,7 @@ def _stage_file(engine: Engine, listing: Listing, file: Path, columns: Sequence[
         COPY (SELECT {chosen}, {names[0]} = {quoted(seal)} AS sealed FROM read_csv({array([sealed])},
             columns = {spec}, auto_detect = false, parallel = false, strict_mode = true, header = true,
             delim = {quoted(header.delimiter)}, quote = '"', escape = '"', comment = '',
-            nullstr = '', allow_quoted_nulls = false, max_line_size = {MAX_ROW_BYTES}
+            nullstr = '', allow_quoted_nulls = false, max_line_size = {MAX_ROW_BYTES}, buffer_size = {BUFFER_BYTES}
         )) TO {quoted(part)} (FORMAT parquet)
         """,
         explain=_explain(listing, file, len(header.columns)),
@@ -169,6 +153,7 @@ def _stage_file(engine: Engine, listing: Listing, file: Path, columns: Sequence[
 def _copy_sealed(listing: Listing, file: Path, to: Path, header: Header, seal: str) -> None:
     with _open(listing, file) as source, to.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
         ending = "" if _last_byte(to) in b"\r\n" else header.newline
         row = header.delimiter.join([seal] * len(header.columns))
         target.write(f"{ending}{row}{header.newline}".encode())
@@ -186,31 +171,34 @@ def _open(listing: Listing, file: Path) -> BinaryIO:
 
 def _explain(listing: Listing, file: Path, width: int) -> Callable[[Exception], PipelineError | None]:
     def explain(error: Exception) -> PipelineError:
+        # The words also hold the row itself, so nothing but numbers is taken from them.
         text = str(error)
-        line = re.search(r"CSV Error on Line: (\d+)", text)
-        at = int(line[1]) if line else None
-        if found := re.search(r"Expected Number of Columns: \d+ Found: (\d+)", text):
-            what, fix = (
-                f"a row has {found[1]} values, the header has {width}",
-                "quote values that hold the delimiter or a newline",
-            )
-        elif "not utf-8" in text:
-            what, fix = "a row is not UTF-8", "save the file as UTF-8"
-        elif "unterminated quote" in text:
-            what, fix = (
-                "a quoted value is not closed, or goes on after its closing quote",
-                "write a quote inside a value twice",
-            )
-        elif "Maximum line size" in text:
-            what, fix = f"a row is longer than {MAX_ROW_BYTES} bytes", "look for a quote that is not closed"
-        else:
-            what, fix = (
-                "line ends are mixed, or quotes do not match",
-                "write the file with one kind of line end",
-            )
-        return _malformed(listing, file, what, fix=fix, line=at)
+        place = re.search(r"CSV Error on Line: (\d+)", text)  # counts rows, the header included
+        row = f"data row {int(place[1]) - 1}" if place else "some row"
+        for pattern, what, fix in _FAULTS:
+            if found := re.search(pattern, text):
+                said = what.format(*found.groups(), width=width)
+                return _malformed(listing, file, f"{row} {said}", fix=fix)
+        what = "line ends are mixed, or quotes do not match"
+        return _malformed(listing, file, what, fix="write the file with one kind of line end")
 
     return explain
+
+
+_FAULTS = (
+    (
+        r"Expected Number of Columns: \d+ Found: (\d+)",
+        "has {} values, the header has {width}",
+        "quote values that hold the delimiter or a newline",
+    ),
+    ("is not utf-8 encoded", "is not UTF-8", "save the file as UTF-8"),
+    (
+        "unterminated quote",
+        "has a quoted value that is not closed, or goes on after its closing quote",
+        "write a quote inside a value twice",
+    ),
+    ("Maximum line size", f"is longer than {MAX_ROW_BYTES} bytes", "look for a quote that is not closed"),
+)
 
 
 def _malformed(listing: Listing, file: Path, what: str, *, fix: str, line: int | None = None) -> FixDataError:

@@ -68,14 +68,12 @@ def parquet_parts(engine: Engine, listing: Listing, columns: Sequence[str]) -> l
         explain=_explain(listing),
     )
     rows = {Path(name): count for name, count in counts}
-    return [
-        Part(
-            path=file,
-            rows=rows[file],
-            texts=tuple(_text(listing, file, schemas[file], column) for column in columns),
-        )
-        for file in listing.files
-    ]
+    parts = []
+    for file in listing.files:
+        texts = tuple(_text(listing, file, schemas[file], column) for column in columns)
+        types = tuple(schemas[file][column] for column in columns)
+        parts.append(Part(path=file, rows=rows[file], texts=texts, types=types))
+    return parts
 
 
 def _text(listing: Listing, file: Path, schema: dict[str, str], column: str) -> str:

@@ -17,12 +17,15 @@ class Part:
         rows: Data rows; those of the parts before give the first row its number.
         where: SQL that is true for a data row.
         texts: SQL of each column's text, when the file does not hold ``p_<Column>`` already.
+        types: Of the columns in the file. Only files of the same types are scanned together: DuckDB would read the
+            others with the types of the first, and a text with zeros as a number.
     """
 
     path: Path
     rows: int
     where: str = "true"
     texts: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 def check_names(listing: Listing, file: Path, names: Sequence[str]) -> None:
@@ -51,13 +54,13 @@ def check_names(listing: Listing, file: Path, names: Sequence[str]) -> None:
 
 def create_table(engine: Engine, name: str, parts: Sequence[Part], columns: Sequence[str]) -> None:
     """Make a view *name* over *parts*: ``row`` (1-based, in their order) and ``p_<Column>`` for *columns*."""
-    groups: dict[tuple[str, tuple[str, ...]], list[tuple[Part, int]]] = {}
+    groups: dict[tuple[tuple[str, ...], str, tuple[str, ...]], list[tuple[Part, int]]] = {}
     start = 0
     for part in parts:  # files of one schema are scanned together: a folder may have hundreds
-        groups.setdefault((part.where, part.texts), []).append((part, start))
+        groups.setdefault((part.types, part.where, part.texts), []).append((part, start))
         start += part.rows
     selects = []
-    for (where, texts), members in groups.items():
+    for (_, where, texts), members in groups.items():
         staged = [identifier(f"p_{column}") for column in columns]
         values = ", ".join(f"{text} AS {out}" for text, out in zip(texts or staged, staged, strict=True))
         starts = ", ".join(f"({index}, {first})" for index, (_, first) in enumerate(members))
