@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Database
-from ci_mailchimp_pipeline.ledger.records import Clock
 from ci_mailchimp_pipeline.ledger.owner import is_gone
+from ci_mailchimp_pipeline.ledger.records import Clock
 from ci_mailchimp_pipeline.ledger.schema import lease as table
 
 BEATS_PER_TTL = 3  # two beats may fail before the lease ends

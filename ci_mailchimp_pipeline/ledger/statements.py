@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, text
+from sqlalchemy import Connection, Dialect, select, text
 
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
@@ -23,6 +23,9 @@ from ci_mailchimp_pipeline.ledger.records import (
     Retagged,
     Suppressed,
 )
+from ci_mailchimp_pipeline.ledger.schema import hold
+
+HASHES_A_QUERY = 500  # parameters of one query; a batch holds no more people
 
 _AT = "audience = :audience AND subscriber_hash = :subscriber_hash"
 _MINE = "audience = :audience AND export = :export AND subscriber_hash = :subscriber_hash"
@@ -55,7 +58,6 @@ _SQL = {
         VALUES (:audience, :export, :subscriber_hash, :tags, :fingerprint, :filled)
         ON CONFLICT (audience, export, subscriber_hash) DO UPDATE SET
             tags = excluded.tags, fingerprint = excluded.fingerprint, filled = excluded.filled""",
-    "hold_read": f"SELECT tags FROM hold WHERE {_MINE}",
     "hold_tags": f"UPDATE hold SET tags = :tags WHERE {_MINE}",
     "hold_gone": f"DELETE FROM hold WHERE {_MINE}",
     "refusal": """
@@ -100,10 +102,6 @@ class Statements:
         """Execute the statement called *name* once for each of *rows*."""
         if rows:
             connection.exec_driver_sql(self._sql[name], rows)
-
-    def value(self, connection: Connection, name: str, row: tuple[Any, ...]) -> Any:
-        """Return the first column of the first result of the query called *name*, or None."""
-        return connection.exec_driver_sql(self._sql[name], row).scalar()
 
     def finds(self, connection: Connection, name: str, row: tuple[Any, ...]) -> bool:
         """Return whether the query called *name* has a result."""
@@ -207,13 +205,24 @@ class Recorder:
                 self._run(f"rekey_{table}", [(record.subscriber_hash, *old)])
 
     def _retagged(self, records: list[Retagged]) -> None:
-        for record, mine in zip(records, self._mine(records), strict=True):
-            held = self._statements.value(self._connection, "hold_read", mine)
-            if held is None:
-                continue
-            gone = {tag_key(name) for name in (*record.removed, *record.added)}
-            kept = [name for name in msgspec.json.decode(held, type=list[str]) if tag_key(name) not in gone]
-            self._run("hold_tags", [(tags_text((*kept, *record.added)), *mine)])
+        held = self._held_tags({record.subscriber_hash for record in records})
+        for record in records:
+            if (tags := held.get(record.subscriber_hash)) is not None:
+                held[record.subscriber_hash] = _retag(tags, record.added, record.removed)
+        at, export = self._audience, self._export
+        self._run(
+            "hold_tags", [(tags, at, export, subscriber_hash) for subscriber_hash, tags in held.items()]
+        )
+
+    def _held_tags(self, hashes: set[bytes]) -> dict[bytes, str]:
+        held: dict[bytes, str] = {}
+        ordered = sorted(hashes)
+        for start in range(0, len(ordered), HASHES_A_QUERY):
+            mine = (hold.c.audience == self._audience) & (hold.c.export == self._export)
+            some = hold.c.subscriber_hash.in_(ordered[start : start + HASHES_A_QUERY])
+            found = self._connection.execute(select(hold.c.subscriber_hash, hold.c.tags).where(mine & some))
+            held |= {row.subscriber_hash: row.tags for row in found}
+        return held
 
     def _released(self, records: list[Released]) -> None:
         self._run("hold_gone", self._mine(records))
@@ -229,6 +238,13 @@ class Recorder:
 def tags_text(tags: tuple[str, ...]) -> str:
     """Return *tags* as the ledger keeps them: a JSON array, sorted, each once."""
     return msgspec.json.encode(sorted(set(tags))).decode()
+
+
+@lru_cache(maxsize=4096)
+def _retag(tags: str, added: tuple[str, ...], removed: tuple[str, ...]) -> str:
+    gone = {tag_key(name) for name in (*removed, *added)}
+    kept = [name for name in msgspec.json.decode(tags, type=list[str]) if tag_key(name) not in gone]
+    return tags_text((*kept, *added))
 
 
 def tag_key(name: str) -> str:
