@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ci_mailchimp_pipeline.testing import API_KEY
+
 pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin"]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
@@ -21,7 +23,7 @@ class NetworkForbiddenError(RuntimeError):
 @pytest.fixture
 def api_key() -> str:
     """A key that the emulator accepts."""
-    return "0123456789abcdef0123456789abcdef-us1"
+    return API_KEY
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ci_mailchimp_pipeline.emulator import admission, breakage, routes
+from ci_mailchimp_pipeline.emulator import admission, breakage, oauth, routes
 from ci_mailchimp_pipeline.emulator.breakage import Line, Receive
 from ci_mailchimp_pipeline.emulator.control import Emulation
 from ci_mailchimp_pipeline.emulator.exchange import PROBLEM_JSON, Answer, Request
@@ -48,13 +48,32 @@ class Application:
             return
         body = await _body(receive)
         parameters = dict(parse_qsl(query))
-        await self._send(send, self._emulation.control(scope["method"], path, parameters, body))
+        if path.startswith(oauth.PREFIX):
+            answer = self._signed_in(scope, path, parameters, body)
+        else:
+            answer = self._emulation.control(scope["method"], path, parameters, body)
+        await self._send(send, answer)
+
+    def _signed_in(
+        self, scope: MutableMapping[str, Any], path: str, parameters: dict[str, str], body: bytes
+    ) -> Answer:
+        headers = _headers(scope)
+        return self._emulation.sign_in.answer(
+            scope["method"],
+            path,
+            parameters,
+            body,
+            authorization=headers.get(b"authorization", ""),
+            root=f"http://{headers.get(b'host', '')}",
+            world=self._emulation.world,
+            switches=self._emulation.switches,
+        )
 
     async def _call(
         self, scope: MutableMapping[str, Any], path: str, query: str, receive: Receive, send: Send
     ) -> None:
         emulation = self._emulation
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         authorization = headers.get(b"authorization", "")
         key = admission.credentials(authorization)
         record = emulation.recording.begin(
@@ -155,6 +174,10 @@ class Application:
         )
         body = answer.body if only is None else only
         await send({"type": "http.response.body", "body": body, "more_body": only is not None})
+
+
+def _headers(scope: MutableMapping[str, Any]) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _body(receive: Receive) -> bytes:

@@ -9,6 +9,7 @@ from ci_mailchimp_pipeline.emulator import routes, seeds
 from ci_mailchimp_pipeline.emulator.exchange import PROBLEM_JSON, Answer
 from ci_mailchimp_pipeline.emulator.faults import Fault, Faults
 from ci_mailchimp_pipeline.emulator.members import Context
+from ci_mailchimp_pipeline.emulator.oauth import SignIn
 from ci_mailchimp_pipeline.emulator.people import Deed, do
 from ci_mailchimp_pipeline.emulator.problems import Problem, invalid, not_found
 from ci_mailchimp_pipeline.emulator.recording import Recording
@@ -44,7 +45,7 @@ class Emulation:
         self._offset = 0.0
         for audience in seed.audiences:
             seeds.plant_audience(world, switches, audience, self.now)
-        self.world, self.switches = world, switches
+        self.world, self.switches, self.sign_in = world, switches, SignIn()
 
     @property
     def time(self) -> float:

@@ -35,7 +35,7 @@ class MemberSeed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
 
     email_address: str
     status: str = ACTIVE
-    cause: str = "api"
+    cause: str = ""
     tags: list[str] = []
     merge_fields: dict[str, Any] = {}
     source: str = "Admin Add"
@@ -127,7 +127,7 @@ def plant_members(context: Context, seeds: Sequence[MemberSeed]) -> None:
             key=key,
             email_address=seed.email_address,
             status=seed.status,
-            cause="bounce" if seed.status == "cleaned" else seed.cause,
+            cause=seed.cause or ("bounce" if seed.status == "cleaned" else "api"),
             values=merged(audience, seed.merge_fields, (), check_required=False, switches=context.switches),
             tags=audience.intern_tags(tuple(sorted(set(tag_ids(context, seed.tags))))),
             number=context.world.next_number(seed.number),

@@ -112,9 +112,9 @@ class Emulator:
             audience_id: Where.
             email_address: Who.
             **member: ``status`` (subscribed), ``cause``, ``tags`` (names), ``merge_fields``, ``source``,
-                ``changed`` and ``opted`` (epoch seconds). The cause is who made the status: api (the
-                default), admin, contact, complaint or bounce; only the last three refuse to be subscribed
-                again.
+                ``changed`` and ``opted`` (epoch seconds). The cause is who made the status: api
+                (bounce for cleaned members), admin, contact, complaint or bounce; the last three refuse to
+                be subscribed again.
         """
         self.add_members(audience_id, [{"email_address": email_address, **member}])
 

@@ -11,8 +11,7 @@ import pytest
 import requests
 
 from ci_mailchimp_pipeline.emulator.people import ACTIONS
-from ci_mailchimp_pipeline.testing import Emulator
-from ci_mailchimp_pipeline.testing.emulator import EmulatorError
+from ci_mailchimp_pipeline.testing import Emulator, EmulatorError
 
 ANN = "ann@contoso-mail.internal"
 BEN = "ben@contoso-mail.internal"

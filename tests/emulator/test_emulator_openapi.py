@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ci_mailchimp_pipeline.testing.openapi import openapi_errors
+from ci_mailchimp_pipeline.testing import openapi_errors
 
 ANN = "ann@contoso-mail.internal"
 BEN = "ben@contoso-mail.internal"
