@@ -121,8 +121,8 @@ class Project:
             frame = make_frame(config, config.exports[export], snapshot, client, into / "frame")
             with open_ledger(config.home, config.ledger_url, read_only=True) as ledger:
                 planned = plan_export(
-                    config, config.exports[export], snapshot, frame, client, ledger, into,
-                    allowances=Allowances(**allowances),
+                    config, config.exports[export], snapshot=snapshot, frame=frame, client=client,
+                    ledger=ledger, into=into, allowances=Allowances(**allowances),
                 )  # fmt: skip
         return planned_report(config.exports[export], connection_of(config, config.exports[export]), planned)
 

@@ -54,7 +54,9 @@ def _planned(config: Config, export: Export, snapshot: Snapshot | PipelineError,
         ):
             frame = make_frame(config, export, snapshot, client, work / "frame")
             into.mkdir(mode=0o700)
-            planned = plan_export(config, export, snapshot, frame, client, ledger, into)
+            planned = plan_export(
+                config, export, snapshot=snapshot, frame=frame, client=client, ledger=ledger, into=into
+            )
     except PipelineError as error:
         return replace(failed, error=error)
     report = planned_report(export, connection_of(config, export), planned)

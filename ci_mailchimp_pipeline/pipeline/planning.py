@@ -15,9 +15,10 @@ from ci_mailchimp_pipeline.mailchimp.answers import Tag
 from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_root_for
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.pipeline.upstream import MEMORY_LIMIT, unknown_columns, unknown_segments
+from ci_mailchimp_pipeline.pipeline.upstream import unknown_columns, unknown_segments
 from ci_mailchimp_pipeline.plan.build import build_plan, count_strangers
 from ci_mailchimp_pipeline.plan.guards import (
+    NO_ALLOWANCES,
     Allowances,
     Guard,
     Upstream,
@@ -46,7 +47,8 @@ class Planned:
 
     Attributes:
         reads: Requests that reading took, the frame's included.
-        more_reads: Requests that a run will need to read besides: members of tags it uses for the first time.
+        more_reads: Requests that a run will need to read besides: members of tags it uses for the first time,
+            and who is archived, each just before.
     """
 
     plan: Plan
@@ -130,7 +132,7 @@ def make_frame(
     if problems := unknown_columns(config, export, snapshot.columns):
         raise FixConfigError("unknown_column", problems[0].message, problems=problems)
     facts = read_audience(client, config, export)
-    frame = build_frame(export, snapshot, facts.by_tag, into, memory_limit=MEMORY_LIMIT)
+    frame = build_frame(export, snapshot, facts.by_tag, into)
     facts.save(into / FACTS)
     return frame
 
@@ -150,14 +152,14 @@ def counts_of(frame: Frame) -> Counts:
 def plan_export(
     config: Config,
     export: Export,
+    *,
     snapshot: Snapshot,
     frame: Frame,
     client: MailchimpClient,
     ledger: Ledger,
     into: Path,
-    *,
     facts: AudienceFacts | None = None,
-    allowances: Allowances = Allowances(),
+    allowances: Allowances = NO_ALLOWANCES,
     now: Callable[[], float] = time.time,
 ) -> Planned:
     """Decide what to send, with the plan's files below *into*.
@@ -173,7 +175,7 @@ def plan_export(
     facts = facts or AudienceFacts.load(frame.folder / FACTS)
     audience = ledger.audience(facts.account_id, facts.audience_id)
     state = ledger.export_state(audience, into / "ledger")
-    strangers, known = count_strangers(frame.frame_path, state.members)
+    strangers, known = count_strangers(frame.frame_path, state.members, into)
     tags = endpoints.tags(client, export.audience_id)
     seen = read_seen(
         client,
@@ -205,7 +207,6 @@ def plan_export(
         ),
         counts_of(frame),
         into,
-        memory_limit=MEMORY_LIMIT,
     )
     _refuse_slips(config, export, snapshot, plan)
     contacts = _contacts(client, connection, export, seen)
@@ -227,7 +228,9 @@ def plan_export(
         tags=tags,
         guards=guards,
         reads=facts.requests + client.requests - before,
-        more_reads=0 if plan.writes_nothing else adoption_reads(ledger.adopted_tags(audience), export, tags),
+        more_reads=0
+        if plan.writes_nothing
+        else adoption_reads(ledger.adopted_tags(audience), export, tags) + plan.calls.archives,
     )
 
 

@@ -23,7 +23,7 @@ from ci_mailchimp_pipeline.pipeline.planning import (
     planned_report,
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.plan.guards import Allowances, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.plan.guards import NO_ALLOWANCES, Allowances, permission_guards, stop_if_any
 from ci_mailchimp_pipeline.sources.base import Snapshot
 from ci_mailchimp_pipeline.sync.apply import apply_plan
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, read_audience
@@ -44,7 +44,7 @@ class Occasion:
     trigger: str = "cli"
     dry_run: bool = False
     plan_id: str | None = None
-    allowances: Allowances = Allowances()
+    allowances: Allowances = NO_ALLOWANCES
     frame_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -182,11 +182,11 @@ class ExportRun:
             planned = plan_export(
                 self.config,
                 self.export,
-                snapshot,
-                frame,
-                self.client,
-                ledger,
-                self.into,
+                snapshot=snapshot,
+                frame=frame,
+                client=self.client,
+                ledger=ledger,
+                into=self.into,
                 facts=facts or self._facts(frame),
                 allowances=self.occasion.allowances,
                 now=self.now,

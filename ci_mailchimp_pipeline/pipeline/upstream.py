@@ -15,8 +15,6 @@ from ci_mailchimp_pipeline.sources.base import (
     take_snapshot,
 )
 
-MEMORY_LIMIT = "400MB"  # of each engine connection; 1,000,000 profiles then need about 0.65 GB in all
-
 
 def why_not(config: Config, export: Export) -> str | None:
     """Why *export* does not run, or None when it does."""
@@ -39,7 +37,7 @@ def take_upstream(config: Config, base: Path, *, settle: bool = False) -> Snapsh
         columns=tuple(column for column in wanted.columns if column in schema.columns),
         segments=wanted.segments,
     )
-    return take_snapshot(source, needs, base, memory_limit=MEMORY_LIMIT, settle=settle)
+    return take_snapshot(source, needs, base, settle=settle)
 
 
 def unknown_columns(config: Config, export: Export, columns: tuple[str, ...]) -> list[Problem]:

@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import duckdb
-
+from ci_mailchimp_pipeline.engine import Engine, array, identifier, open_engine, quoted
 from ci_mailchimp_pipeline.plan.classify import classify
 from ci_mailchimp_pipeline.plan.economy import Route, choose_route
-from ci_mailchimp_pipeline.plan.engine import array, identifier, open_engine, quoted
+from ci_mailchimp_pipeline.plan.inputs import open_inputs
 from ci_mailchimp_pipeline.plan.model import Calls, Counts, Plan, PlanInputs, PlanSettings
 
 FILES = ("posts", "moves", "tags", "leaving", "suppressed")
@@ -20,36 +19,32 @@ def build_plan(
     frame_counts: Counts,
     into: Path,
     *,
-    memory_limit: str = "400MB",
 ) -> Plan:
     """Write the plan's files under *into* and return it; reads only *inputs*, sends nothing.
 
     Args:
         frame_counts: profiles, excluded, rejected, merged, accepted and no_profile of the frame.
         into: An existing private folder; spill files live there while it runs.
-        memory_limit: What the engine may hold before it spills, in DuckDB's notation.
     """
-    with open_engine(inputs, into, memory_limit=memory_limit) as connection:
-        classify(connection, settings)
-        route = _route(connection, settings)
-        _write_files(connection, settings, route, into)
-        return _summarize(connection, settings, frame_counts, route, into)
+    with open_engine(into) as engine:
+        open_inputs(engine, inputs)
+        classify(engine, settings)
+        route = _route(engine, settings)
+        _write_files(engine, settings, route, into)
+        return _summarize(engine, settings, frame_counts, route, into)
 
 
-def count_strangers(frame: Path, members: Path) -> tuple[int, int]:
+def count_strangers(frame: Path, members: Path, work: Path) -> tuple[int, int]:
     """How many wanted addresses the ledger has never heard of, and how many members it knows."""
     known = f"read_parquet({quoted(members)})"
-    with duckdb.connect() as connection:
-        wanted = f"FROM read_parquet({quoted(frame)}) f ANTI JOIN {known} m USING (subscriber_hash)"
-        return (
-            _number(connection, f"SELECT count(*) {wanted}"),
-            _number(connection, f"SELECT count(*) FROM {known}"),
-        )
+    with open_engine(work) as engine:
+        strangers = f"read_parquet({quoted(frame)}) f ANTI JOIN {known} m USING (subscriber_hash)"
+        return engine.one(f"SELECT count(*) FROM {strangers}"), engine.one(f"SELECT count(*) FROM {known}")
 
 
-def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Route:
+def _route(engine: Engine, settings: PlanSettings) -> Route:
     lacking = "list_filter(keys, lambda k: NOT list_contains(had_keys, k))"
-    connection.execute(
+    engine.execute(
         f"""
         ALTER TABLE wanted ADD COLUMN add_keys VARCHAR[];
         UPDATE wanted SET add_keys = {lacking} WHERE op IN ('tag', 'move', 'upsert');
@@ -60,7 +55,7 @@ def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Rou
         """
     )
     # A tag that another export still holds on the member, or that it carried before us, is not ours to take.
-    connection.execute(
+    engine.execute(
         f"""
         DELETE FROM dropping d USING (
             SELECT subscriber_hash, lower(unnest(tags)) AS tag_key FROM holds WHERE export <> {quoted(settings.export)}
@@ -70,31 +65,29 @@ def _route(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> Rou
         WHERE o.tag_key = d.tag_key AND d.subscriber_hash = coalesce(w.subscriber_hash, o.subscriber_hash)
         """
     )
-    must_post = _number(connection, "SELECT count(*) FROM wanted WHERE op IN ('upsert', 'return')")
+    must_post = engine.one("SELECT count(*) FROM wanted WHERE op IN ('upsert', 'return')")
     adds = {
         frozenset(keys): count
-        for keys, count in connection.execute(
+        for keys, count in engine.execute(
             "SELECT list_sort(add_keys), count(*) FROM wanted WHERE op IN ('tag', 'move') AND len(add_keys) > 0 GROUP BY 1"
-        ).fetchall()
+        )
     }
     removes = dict(
-        connection.execute(
+        engine.execute(
             """
             SELECT tag_key, count(*) FROM (
                 SELECT tag_key FROM dropping
                 UNION ALL SELECT unnest(drop_keys) FROM leaving WHERE op = 'untag' AND NOT moving
             ) GROUP BY 1
             """
-        ).fetchall()
+        )
     )
     return choose_route(must_post=must_post, adds=adds, removes=removes, known_tags=settings.known_tags)
 
 
-def _write_files(
-    connection: duckdb.DuckDBPyConnection, settings: PlanSettings, route: Route, into: Path
-) -> None:
+def _write_files(engine: Engine, settings: PlanSettings, route: Route, into: Path) -> None:
     by_call = array(sorted(route.by_call))
-    connection.execute(
+    engine.execute(
         f"""
         ALTER TABLE wanted ADD COLUMN riding BOOLEAN;
         UPDATE wanted SET riding = op IN ('tag', 'move') AND len(add_keys) > 0 AND NOT list_has_all({by_call}, add_keys);
@@ -113,7 +106,7 @@ def _write_files(
         list_sort(list_distinct(f.tags || list_filter(coalesce(h.tags, []), lambda t: NOT list_contains(w.keys, lower(t)))))
     """
     _copy(
-        connection, into, "posts",
+        engine, into, "posts",
         f"""
         SELECT w.subscriber_hash, w.op, w.bucket, w.archived_at, w.attempts, {person}, {held_after} AS held_tags,
                CASE WHEN w.bucket = 'updated' THEN len(w.add_keys) ELSE 0 END AS pairs
@@ -128,7 +121,7 @@ def _write_files(
         """,
     )  # fmt: skip
     _copy(
-        connection, into, "moves",
+        engine, into, "moves",
         f"""
         SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, w.attempts, w.riding, {person},
                coalesce(h.tags, []) AS held_tags, l.op AS old_op, coalesce(l.drop_keys, []) AS old_drop_keys
@@ -140,7 +133,7 @@ def _write_files(
         """,
     )  # fmt: skip
     _copy(
-        connection, into, "tags",
+        engine, into, "tags",
         """
         SELECT tag_key, action, subscriber_hash, email_address, leaving,
                leaving AND tag_key = max(tag_key) OVER (PARTITION BY subscriber_hash) AS last_one
@@ -156,13 +149,13 @@ def _write_files(
         """,
     )  # fmt: skip
     _copy(
-        connection,
+        engine,
         into,
         "leaving",
         "SELECT subscriber_hash, address, op, reason FROM leaving WHERE NOT moving ORDER BY 1",
     )
     _copy(
-        connection, into, "suppressed",
+        engine, into, "suppressed",
         """
         SELECT w.subscriber_hash, f.email_address, w.customer_id, w.reason
         FROM wanted w JOIN frame f USING (subscriber_hash)
@@ -173,19 +166,17 @@ def _write_files(
     )  # fmt: skip
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, into: Path, name: str, query: str) -> None:
+def _copy(engine: Engine, into: Path, name: str, query: str) -> None:
     path = into / f"{name}.parquet"
-    connection.execute(
+    engine.execute(
         f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20000)"
     )
     path.chmod(0o600)
 
 
-def _summarize(
-    connection: duckdb.DuckDBPyConnection, settings: PlanSettings, frame: Counts, route: Route, into: Path
-) -> Plan:
-    buckets = _pairs(connection, "SELECT bucket, count(*) FROM wanted GROUP BY 1")
-    exits = _pairs(connection, "SELECT op, count(*) FROM leaving WHERE NOT moving GROUP BY 1")
+def _summarize(engine: Engine, settings: PlanSettings, frame: Counts, route: Route, into: Path) -> Plan:
+    buckets = _pairs(engine, "SELECT bucket, count(*) FROM wanted GROUP BY 1")
+    exits = _pairs(engine, "SELECT op, count(*) FROM leaving WHERE NOT moving GROUP BY 1")
     archived = exits.get("archive", 0) + exits.get("archived_already", 0)
     counts = Counts(
         profiles=frame.profiles, excluded=frame.excluded, rejected=frame.rejected, merged=frame.merged,
@@ -193,15 +184,14 @@ def _summarize(
         added=buckets.get("added", 0), updated=buckets.get("updated", 0), moved=buckets.get("moved", 0),
         unchanged=buckets.get("unchanged", 0), suppressed=buckets.get("suppressed", 0),
         refused=buckets.get("refused", 0), exited=sum(exits.values()), archived=archived,
-        tags_added=_number(
-            connection,
+        tags_added=engine.one(
             "SELECT coalesce(sum(len(add_keys)), 0)::BIGINT FROM wanted WHERE bucket IN ('updated', 'moved')",
         ),
-        tags_removed=_number(connection, f"SELECT count(*) FROM {_file(into, 'tags')} WHERE action = 'remove'"),
+        tags_removed=engine.one(f"SELECT count(*) FROM {_file(into, 'tags')} WHERE action = 'remove'"),
     )  # fmt: skip
     return Plan(
         folder=into,
-        plan_id=_identify(connection, settings, into),
+        plan_id=_identify(engine, settings, into),
         counts=counts,
         calls=Calls(
             posts=route.posts,
@@ -210,23 +200,19 @@ def _summarize(
             tags_created=route.tags_created,
             archives=exits.get("archive", 0),
         ),
-        held=_number(
-            connection,
+        held=engine.one(
             "SELECT count(*) FROM mine JOIN members m USING (subscriber_hash) WHERE m.state <> 'archived_by_us'",
         ),
-        growing=_number(
-            connection,
+        growing=engine.one(
             "SELECT count(*) FROM wanted WHERE op = 'return' OR (op IN ('upsert', 'ride') AND NOT held)",
         ),
         suppressed_reasons=_pairs(
-            connection, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"
+            engine, "SELECT reason, count(*) FROM wanted WHERE op = 'suppressed' GROUP BY 1"
         ),
-        refused_reasons=_pairs(
-            connection, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"
-        ),
-        exit_reasons=_pairs(connection, "SELECT reason, count(*) FROM leaving WHERE NOT moving GROUP BY 1"),
+        refused_reasons=_pairs(engine, "SELECT reason, count(*) FROM wanted WHERE op = 'refused' GROUP BY 1"),
+        exit_reasons=_pairs(engine, "SELECT reason, count(*) FROM leaving WHERE NOT moving GROUP BY 1"),
         held_by_tag=_pairs(
-            connection,
+            engine,
             """
             SELECT unnest(keys), count(*) FROM mine JOIN members m USING (subscriber_hash)
             WHERE m.state <> 'archived_by_us' GROUP BY 1
@@ -235,15 +221,15 @@ def _summarize(
     )
 
 
-def _identify(connection: duckdb.DuckDBPyConnection, settings: PlanSettings, into: Path) -> str:
+def _identify(engine: Engine, settings: PlanSettings, into: Path) -> str:
     """A name for exactly these operations: equal plans have equal ids, whenever and wherever they are made."""
     digest = hashlib.sha256(
         f"{settings.scope}\x1f{settings.export}\x1f{settings.on_exit}\x1f{settings.new_members}".encode()
     )
     for name in FILES[:-1]:  # what is only remembered, not sent, is not part of it
-        rows, mark = connection.execute(
+        rows, mark = engine.execute(
             f"SELECT count(*), coalesce(bit_xor(md5_number(t::VARCHAR)), 0)::VARCHAR FROM {_file(into, name)} t"
-        ).fetchall()[0]
+        )[0]
         digest.update(f"\x1f{name}\x1f{rows}\x1f{mark}".encode())
     return digest.hexdigest()[:16]
 
@@ -252,9 +238,5 @@ def _file(into: Path, name: str) -> str:
     return f"read_parquet({quoted(into / f'{name}.parquet')})"
 
 
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])
-
-
-def _pairs(connection: duckdb.DuckDBPyConnection, query: str) -> Mapping[str, int]:
-    return dict(sorted((str(key), int(count)) for key, count in connection.execute(query).fetchall()))
+def _pairs(engine: Engine, query: str) -> Mapping[str, int]:
+    return dict(sorted((str(key), int(count)) for key, count in engine.execute(query)))

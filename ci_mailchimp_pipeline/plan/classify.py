@@ -5,9 +5,7 @@ Tables made here (narrow: wide columns are joined back when the files are writte
     ``leaving``: one row a member this export holds and no longer wants, with its ``op``.
 """
 
-import duckdb
-
-from ci_mailchimp_pipeline.plan.engine import array, quoted
+from ci_mailchimp_pipeline.engine import Engine, array, quoted
 from ci_mailchimp_pipeline.plan.model import PlanSettings
 
 # The clock that stamps a member's last change and the one that stamps an answer are the same server's;
@@ -17,21 +15,21 @@ ANSWER_DELAY_SECONDS = 5.0
 _KEYS = "list_sort(list_distinct(list_transform({tags}, lambda t: lower(t))))"
 
 
-def classify(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> None:
+def classify(engine: Engine, settings: PlanSettings) -> None:
     """Create the tables ``mine``, ``wanted`` and ``leaving``; reads the views of the inputs, writes no file."""
-    connection.execute(
+    engine.execute(
         f"""
         CREATE TEMP TABLE mine AS
         SELECT subscriber_hash, tags, {_KEYS.format(tags="tags")} AS keys, fingerprint, filled
         FROM holds WHERE export = {quoted(settings.export)}
         """
     )
-    _classify_wanted(connection, settings)
-    _classify_leaving(connection, settings)
+    _classify_wanted(engine, settings)
+    _classify_leaving(engine, settings)
 
 
-def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> None:
-    connection.execute(
+def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
+    engine.execute(
         f"""
         CREATE TEMP TABLE joined AS
         SELECT f.subscriber_hash, f.customer_id, s.status AS seen, m.state AS known_as, m.reason AS known_reason,
@@ -56,7 +54,7 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
     # A customer's earlier address that nobody is wanted under any more is moved, not left behind. Somebody
     # who is a member under the new address already cannot be moved there, unless a lost request of ours did it.
     moved_before = "j.seen = 'subscribed'" if settings.unfinished_since is not None else "false"
-    connection.execute(
+    engine.execute(
         f"""
         CREATE TEMP TABLE earlier AS
         SELECT j.subscriber_hash,
@@ -81,7 +79,7 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
         GROUP BY j.subscriber_hash
         """
     )
-    connection.execute(
+    engine.execute(
         """
         CREATE TEMP TABLE wanted AS
         SELECT *,
@@ -117,10 +115,10 @@ def _classify_wanted(connection: duckdb.DuckDBPyConnection, settings: PlanSettin
         )
         """
     )
-    connection.execute("DROP TABLE joined; DROP TABLE earlier")
+    engine.execute("DROP TABLE joined; DROP TABLE earlier")
 
 
-def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSettings) -> None:
+def _classify_leaving(engine: Engine, settings: PlanSettings) -> None:
     # A tag that the audience no longer has is on nobody: there is nothing to take off.
     known = array(settings.known_tags)
     unfinished = (
@@ -131,7 +129,7 @@ def _classify_leaving(connection: duckdb.DuckDBPyConnection, settings: PlanSetti
     # ``moving`` rows leave only if their move turns out to be impossible.
     # People whose row is rejected have not left: what we hold on them stays as it is. People Mailchimp will
     # not let us write to keep their hold until they can be written to again.
-    connection.execute(
+    engine.execute(
         f"""
         CREATE TEMP TABLE leaving AS
         SELECT g.*,

@@ -32,6 +32,9 @@ class Allowances:
     empty_segments: frozenset[str] = frozenset()
 
 
+NO_ALLOWANCES = Allowances()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
     """What the refresh holds: all profiles, rows per segment that exists, chosen segments' profiles found."""
