@@ -116,7 +116,7 @@ class MailchimpClient:
         self.server_time: float | None = None
         """Mailchimp's clock in its newest answer, seconds since 1970; None before the first."""
         self.narrow_answers = True
-        """Whether calls that write ask for the needed fields only; see ``endpoints.upsert_members``."""
+        """Whether calls that write ask for the needed fields only; see ``endpoints.narrow``."""
 
     @property
     def requests(self) -> int:

@@ -96,6 +96,18 @@ def test_retry_after_is_heeded_and_clamped(
     assert still_clock.waits == [first]
 
 
+def test_a_retry_after_holds_the_next_call_too(
+    client_of: Clients, still_clock: Any, mailchimp_emulator: Emulator
+) -> None:
+    """What Mailchimp asks of one request it asks of the account."""
+    mailchimp_emulator.fail("429", retry_after="30")
+    client = client_of(mailchimp_emulator.url, limits=RetryLimits(tries=1))
+    with pytest.raises(RunLaterError):
+        endpoints.account(client)
+    endpoints.account(client)
+    assert still_clock.waits == [30]
+
+
 def test_a_busy_answer_halves_the_connections(client_of: Clients, mailchimp_emulator: Emulator) -> None:
     """The number of connections adapts: half on trouble, more again with successes."""
     client = client_of(mailchimp_emulator.url, max_connections=8)

@@ -346,6 +346,7 @@ def test_fields_that_are_refused_are_not_asked_for_again(
     assert (len(answer.created), answer.repeated) == (1, False)
     assert b"fields=" in server.received[0]
     assert b"fields=" not in server.received[1]
+    assert len(server.received) == 2
 
 
 def answered(raw_server: Any, http_answer: Any, client_of: Clients, document: Any) -> Any:
@@ -458,6 +459,16 @@ def test_a_move_whose_answer_was_lost_is_moved(
     answer = move(client, audience_id, ADA, BEA)
     assert (answer.kind, answer.status) == ("moved", "subscribed")
     assert list(mailchimp_emulator.members(audience_id)) == [BEA]
+
+
+def test_a_move_that_an_earlier_run_may_have_sent_is_moved(
+    client: MailchimpClient, audience_id: str, mailchimp_emulator: Emulator
+) -> None:
+    """When it is uncertain, the first refusal already sends a look at the members."""
+    mailchimp_emulator.add_member(audience_id, BEA)
+    body = Move(email_address=BEA, merge_fields={})
+    answer = endpoints.move_member(client, audience_id, subscriber_hash(ADA), body, uncertain=True)
+    assert (answer.kind, answer.status) == ("moved", "subscribed")
 
 
 def test_a_move_to_a_taken_address_changes_nobody(

@@ -49,6 +49,23 @@ def read_from(client_of: Clients, raw_server: Any, http_answer: Any) -> Callable
     return read
 
 
+@pytest.mark.parametrize(
+    ("people", "offsets"), [(0, [0]), (999, [0]), (1000, [0]), (1001, [0, 999]), (3000, [0, 999, 1998, 2997])]
+)
+def test_a_list_that_holds_still_costs_no_more_than_its_pages(
+    people: int, offsets: list[int], read_from: Callable[[Served], list[bytes]]
+) -> None:
+    """Each page begins with the last one of the page before, and a list that is read ends the reading."""
+    asked: list[int] = []
+
+    def served(_: int, offset: int) -> dict[str, Any]:
+        asked.append(offset)
+        return {"members": rows(range(offset, min(people, offset + 1000))), "total_items": people}
+
+    assert len(read_from(served)) == people + len(offsets) - 1
+    assert asked == offsets
+
+
 @pytest.mark.parametrize("left", [1, 7, 400, 999, 1500])
 def test_nobody_is_missed_when_others_leave_meanwhile(
     left: int, read_from: Callable[[Served], list[bytes]]

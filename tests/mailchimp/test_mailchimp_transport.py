@@ -27,12 +27,12 @@ HUGE = 2**40
 
 
 def endless(head: bytes, part: bytes) -> Callable[[socket.socket], None]:
-    """Sends ``part`` until the other side hangs up."""
+    """Sends ``part`` until the other side hangs up, at most 3,000 times."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
         with contextlib.suppress(OSError):
-            while True:
+            for _ in range(3000):
                 connection.sendall(part)
 
     return answer

@@ -1,6 +1,7 @@
 """Reading the members of an audience."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import islice
 
 import msgspec
@@ -20,7 +21,25 @@ class _Members(msgspec.Struct):
     total_items: int | str | None = None
 
 
+class _Member(MemberRow, kw_only=True):
+    id: str  # demanded: without it any JSON at all would read as a member
+    status: str
+
+
 _MEMBERS = msgspec.json.Decoder(_Members, strict=False)
+_MEMBER = msgspec.json.Decoder(_Member, strict=False)
+
+
+def member_status(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) -> str | None:
+    """The status of one member now, archived included; None when there is no such member. Read-only."""
+    reply = client.call(
+        "GET",
+        f"{audience_path(audience_id)}/members/{subscriber_hash.hex()}",
+        what="to read a member",
+        answer=_MEMBER,
+        query={"fields": "id,email_address,status"},
+    )
+    return None if reply.status == HTTPStatus.NOT_FOUND else reply.value().status
 
 
 def members(

@@ -12,6 +12,7 @@ from ci_mailchimp_pipeline.mailchimp.bodies import MAX_MEMBERS, subscriber_hash
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, hash_of
+from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
 from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
 
 
@@ -137,12 +138,13 @@ def update_tag(
     if max(len(add), len(remove)) > MAX_MEMBERS:
         raise ValueError(f"at most {MAX_MEMBERS} members can be tagged, and as many untagged, in one call")
     body = {"members_to_add": list(add), "members_to_remove": list(remove)}
-    changed = client.call(
+    changed = call_narrow(
+        client,
         "POST",
         f"{audience_path(audience_id)}/segments/{quote(tag_id, safe='')}",
         what="to change who carries a tag",
         answer=_CHANGED,
-        query={"fields": _CHANGED_FIELDS} if client.narrow_answers else None,
+        fields=_CHANGED_FIELDS,
         body=msgspec.json.encode({key: addresses for key, addresses in body.items() if addresses}),
     ).value(absent=_tag_gone(tag_id))
     added = {subscriber_hash(address) for address in add}

@@ -18,6 +18,7 @@ from ci_mailchimp_pipeline.mailchimp.bodies import (
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient, Reply
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
 from ci_mailchimp_pipeline.mailchimp.refusals import Refusal, classify
 
 
@@ -64,9 +65,8 @@ def upsert_members(
 ) -> UpsertAnswer:
     """Creates or updates up to 500 members of distinct addresses, adding their tags. May be repeated.
 
-    Asks for the needed fields of the answer alone. That Mailchimp heeds this when writing is not documented:
-    when it refuses, or answers with counts and nobody, the batch is sent again for a whole answer, and this
-    client asks for whole answers from then on.
+    Asks for the needed fields of the answer alone. Should Mailchimp answer that with counts and nobody, the
+    batch is sent again for a whole answer, and this client asks for whole answers from then on.
 
     Raises:
         FixConfigError: ``unknown_audience``.
@@ -76,13 +76,12 @@ def upsert_members(
         raise ValueError(f"a batch holds 1 to {MAX_MEMBERS} members of distinct addresses")
     body = encode_members(members)
     reply = _upsert(client, audience_id, body)
-    written = reply.repeated
-    if client.narrow_answers and _lost_its_members(reply):
+    again = client.narrow_answers and reply.found is not None and _says_only_counts(reply.found)
+    if again:
         client.narrow_answers = False
-        written = written or reply.found is not None
         reply = _upsert(client, audience_id, body)
     answer = reply.value(absent=unknown_audience(audience_id))
-    return _sorted_out(asked, answer, repeated=written or reply.repeated)
+    return _sorted_out(asked, answer, repeated=again or reply.repeated)
 
 
 def move_member(
@@ -93,12 +92,13 @@ def move_member(
     When the request had to be repeated, or an earlier run may have sent it (*uncertain*), a refusal may only
     mean that it was done; then the members themselves are looked at.
     """
-    reply = client.call(
+    reply = call_narrow(
+        client,
         "PUT",
         _member_path(audience_id, old_hash),
         what="to change a member's address",
         answer=_MEMBER,
-        query={"fields": _MEMBER_FIELDS} if client.narrow_answers else None,
+        fields=_MEMBER_FIELDS,
         body=encode_move(body),
     )
     new_hash = subscriber_hash(body.email_address)
@@ -123,21 +123,19 @@ def archive_member(client: MailchimpClient, audience_id: str, subscriber_hash: b
 
 
 def _upsert(client: MailchimpClient, audience_id: str, body: bytes) -> Reply[_Upserted]:
-    query = {"skip_duplicate_check": "true"}
-    return client.call(
+    return call_narrow(
+        client,
         "POST",
         audience_path(audience_id),
         what="a batch of members",
         answer=_UPSERTED,
-        query={**query, "fields": _UPSERTED_FIELDS} if client.narrow_answers else query,
+        fields=_UPSERTED_FIELDS,
+        query={"skip_duplicate_check": "true"},
         body=body,
     )
 
 
-def _lost_its_members(reply: Reply[_Upserted]) -> bool:
-    answer = reply.found
-    if answer is None:
-        return reply.status == HTTPStatus.UNPROCESSABLE_ENTITY  # Requested Fields Invalid
+def _says_only_counts(answer: _Upserted) -> bool:
     written = answer.total_created + answer.total_updated
     return written > 0 and not answer.new_members and not answer.updated_members
 
