@@ -14,7 +14,7 @@ from ci_mailchimp_pipeline.sync.writer import Writer
 
 
 def let_go(writer: Writer, plan: Plan, moves: Moves) -> None:
-    """Archive (one request each), and record who is released without a request.
+    """Archive (a look and a request each), and record who is released without a request.
 
     Members that lose tags are released with the call of their last tag, not here.
     """
@@ -43,8 +43,18 @@ def let_go(writer: Writer, plan: Plan, moves: Moves) -> None:
 
 def _archive(writer: Writer, row: Row) -> Outcome:
     writer.lease.check()
-    answer = endpoints.archive_member(writer.client, writer.audience_id, row["subscriber_hash"])
+    # An archived opt-out no longer shows that it is one, and would be brought back with the person. So the
+    # status that was read with all others, minutes ago, is not good enough.
     outcome = Outcome()
+    status = endpoints.member_status(writer.client, writer.audience_id, row["subscriber_hash"])
+    if status is None:
+        writer.record(Released(subscriber_hash=row["subscriber_hash"]))
+        outcome.buckets["exited"] += 1
+        return outcome
+    if status != "subscribed":
+        outcome.warnings["gone_before_archive"] += 1  # not ours to archive; the next plan will see it
+        return outcome
+    answer = endpoints.archive_member(writer.client, writer.audience_id, row["subscriber_hash"])
     if answer.kind == "archived" or answer.repeated:
         archived_at = answer.at if answer.at is not None else writer.now()
         writer.record(Archived(subscriber_hash=row["subscriber_hash"], archived_at=archived_at))
