@@ -18,7 +18,6 @@ def build_plan(
     settings: PlanSettings,
     frame_counts: Counts,
     into: Path,
-    *,
 ) -> Plan:
     """Write the plan's files under *into* and return it; reads only *inputs*, sends nothing.
 
