@@ -1,9 +1,10 @@
 """What the user declared: exports.yaml as frozen models, or every problem in it with its place."""
 
 from ci_mailchimp_pipeline.config.config import Config
+from ci_mailchimp_pipeline.config.connections import Connection, Consent
 from ci_mailchimp_pipeline.config.fields import MergeSource, Prefer, Schedule, Segment
 from ci_mailchimp_pipeline.config.load import find_config, load_config
-from ci_mailchimp_pipeline.config.models import Alert, Connection, Consent, Export, Guards, Owner
+from ci_mailchimp_pipeline.config.models import Alert, Export, Guards, Owner
 from ci_mailchimp_pipeline.config.schema import json_schema
 from ci_mailchimp_pipeline.config.secrets import SecretRef
 

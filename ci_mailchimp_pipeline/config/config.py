@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci_mailchimp_pipeline.config.models import Alert, Connection, Export
+from ci_mailchimp_pipeline.config.connections import Connection
+from ci_mailchimp_pipeline.config.models import Alert, Export
 from ci_mailchimp_pipeline.config.tree import Tree
 from ci_mailchimp_pipeline.errors import Place
 

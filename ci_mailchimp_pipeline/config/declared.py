@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ci_mailchimp_pipeline.config.models import Connection, ConnectionKeys, Export, ExportKeys, File
+from ci_mailchimp_pipeline.config.connections import Connection, ConnectionKeys
+from ci_mailchimp_pipeline.config.models import Export, ExportKeys, File
 from ci_mailchimp_pipeline.config.phrases import listed, shown, suggestion
 from ci_mailchimp_pipeline.config.plugins import NAMED, Plugins
 from ci_mailchimp_pipeline.config.relations import Draft, column_spellings, conflicts, unknown_connections

@@ -137,7 +137,7 @@ def _invalid(problems: list[Problem], name: str) -> FixConfigError:
     if len(ordered) > MAX_PROBLEMS:
         more = Problem("there are more problems than these", "mend these and check again", Place(name))
         ordered = [*ordered[:MAX_PROBLEMS], more]
-    return FixConfigError("invalid_config", f"{name}: {len(ordered):,} problems", problems=ordered)
+    return FixConfigError("invalid_config", f"{len(ordered):,} to mend in {name}", problems=ordered)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -1,12 +1,9 @@
-"""What exports.yaml declares, as frozen models; their descriptions are the reference in docs/exports.md."""
+"""What exports.yaml declares besides accounts; the models' descriptions are the reference in docs/exports.md."""
 
-import re
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -14,6 +11,7 @@ from pydantic import (
     field_validator,
 )
 
+from ci_mailchimp_pipeline.config.connections import Role
 from ci_mailchimp_pipeline.config.fields import (
     MergeSource,
     MergeSources,
@@ -24,48 +22,19 @@ from ci_mailchimp_pipeline.config.fields import (
     Segment,
 )
 from ci_mailchimp_pipeline.config.phrases import breach, first_repeated, shown
-from ci_mailchimp_pipeline.config.rules import AUDIENCE_PATTERN, Id, Text, check_api_root
+from ci_mailchimp_pipeline.config.rules import AUDIENCE_PATTERN, Id, Text, distinct
 from ci_mailchimp_pipeline.config.secrets import Model, SecretRef
 
-Role = Literal["administrator", "contributor"]
 AlertKind = Literal["failed", "stopped", "warning", "recovered"]
 
 MAX_PROFILES = 1_000_000  # the original connector's limit for one export
-MAX_CONNECTIONS = 10  # Mailchimp: simultaneous connections of one account
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-
-
-def _distinct(words: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = first_repeated(words)
-    if repeated is not None:
-        raise breach(f"{shown(words[repeated])} is given twice", "remove one of the two", at=(repeated,))
-    return words
-
-
-def _as_date(value: object) -> date:
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(
-            value if isinstance(value, str) and re.fullmatch(r"[0-9-]{10}", value) else ""
-        )
-    except ValueError:
-        raise breach(f"must be a date, not {shown(value)}", "write year-month-day, like 2026-11-23") from None
 
 
 def _without_default(schema: dict[str, Any]) -> None:
     """Leave it to the schema of the keys inside to say their defaults."""
     del schema["default"]
-
-
-class Consent(Model):
-    """Who agreed, for the organisation, that personal data go to Mailchimp, and when."""
-
-    agreed_by: Text = Field(description="Who agreed.", examples=["Ana, data protection"])
-    agreed_on: Annotated[date, BeforeValidator(_as_date)] = Field(
-        description="The day on which they agreed: year-month-day.", examples=["2026-11-23"]
-    )
 
 
 class Owner(Model):
@@ -75,67 +44,6 @@ class Owner(Model):
     role: Role = Field(
         description="The connection's `allowed_roles` must hold it.", examples=["administrator"]
     )
-
-
-class ConnectionKeys(Model):
-    """The keys of one connection in the file."""
-
-    model_config = ConfigDict(title="Connection")
-
-    type: Literal["mailchimp"] = Field(description="The kind of account.", examples=["mailchimp"])
-    display_name: Text = Field(
-        description="What people see; may change freely.", examples=["Contoso newsletter account"]
-    )
-    api_key: SecretRef | None = Field(
-        default=None,
-        description="Where the API key is. Either this or `token`.",
-        examples=[{"env": "MAILCHIMP_API_KEY"}],
-    )
-    token: SecretRef | None = Field(
-        default=None,
-        validate_default=True,
-        description="Where `ci-mailchimp connect` stored the OAuth token, instead of `api_key`.",
-        examples=[{"file": ".ci_mailchimp/newsletter.token"}],
-    )
-    allowed_roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        default=("administrator",), description="Whose exports may use it."
-    )
-    consent: Consent | None = Field(
-        default=None,
-        description="Data privacy and compliance. Without it nothing is ever sent over this connection.",
-    )
-    contact_limit: Annotated[int, Field(ge=1)] | None = Field(
-        default=None,
-        description="How many contacts the Mailchimp plan allows. A run that would pass it is stopped.",
-        examples=[50000],
-    )
-    max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
-        default=8, description="Requests at once. Mailchimp allows 10 for one account; leave room for others."
-    )
-    api_root: Annotated[Text, AfterValidator(check_api_root)] | None = Field(
-        default=None,
-        description="Another address of the API: https, or http to this machine for the emulator.",
-        examples=["http://127.0.0.1:8899/3.0"],
-    )
-
-    @field_validator("token")
-    @classmethod
-    def _one_credential(cls, token: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
-        if "api_key" in info.data and (token is None) == (info.data["api_key"] is None):
-            both = (
-                "both 'api_key' and 'token' are given" if token else "neither 'api_key' nor 'token' is given"
-            )
-            raise breach(
-                f"{both}; a connection has one of them",
-                "write api_key: {env: MAILCHIMP_API_KEY}, or the token that `ci-mailchimp connect` stored",
-            )
-        return token
-
-
-class Connection(ConnectionKeys):
-    """One Mailchimp account, and who may use it."""
-
-    id: str
 
 
 class Guards(Model):
@@ -287,7 +195,7 @@ class Alert(Model):
     to: SecretRef = Field(
         description="Where the address of the receiver is.", examples=[{"env": "ALERT_URL"}]
     )
-    on: Annotated[tuple[AlertKind, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+    on: Annotated[tuple[AlertKind, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("failed", "stopped", "warning", "recovered"),
         description="What to report. One message per incident.",
     )

@@ -1,9 +1,10 @@
 """Which types of source this installation has, and their options."""
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 GROUP = "ci_mailchimp_pipeline.sources"
+_OURS = "ci_mailchimp_pipeline."
 NAMED = ("files", "cdm_folder", "sql", "delta", "dataverse", "spark")  # types that the documentation names
 
 Plugins = Mapping[str, Callable[[], type]]
@@ -15,8 +16,10 @@ def installed_plugins(*, only_ours: bool = False) -> Plugins:
     Args:
         only_ours: Leave out what other packages add.
     """
-    found = sorted(entry_points(group=GROUP), key=lambda point: (not _is_ours(point), point.name))
-    return {point.name: point.load for point in reversed(found) if _is_ours(point) or not only_ours}
+    points = entry_points(group=GROUP)
+    ours = {point.name: point.load for point in points if point.value.startswith(_OURS)}
+    others = {point.name: point.load for point in points if not only_ours}
+    return others | ours
 
 
 def given_plugins(classes: Mapping[str, type]) -> Plugins:
@@ -26,7 +29,3 @@ def given_plugins(classes: Mapping[str, type]) -> Plugins:
         return lambda: plugin
 
     return {name: returning(plugin) for name, plugin in classes.items()}
-
-
-def _is_ours(point: EntryPoint) -> bool:
-    return point.value.startswith("ci_mailchimp_pipeline.")

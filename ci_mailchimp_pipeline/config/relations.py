@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ci_mailchimp_pipeline.config.connections import Connection
 from ci_mailchimp_pipeline.config.fields import MergeSource
-from ci_mailchimp_pipeline.config.models import Connection, Export
+from ci_mailchimp_pipeline.config.models import Export
 from ci_mailchimp_pipeline.config.phrases import listed, shown, suggestion
 from ci_mailchimp_pipeline.config.tree import Steps, Tree
 from ci_mailchimp_pipeline.config.wording import said

@@ -6,12 +6,12 @@ Every rule answers in our words: what is wrong with which value, the legal ones,
 import ipaddress
 import re
 import zoneinfo
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from ci_mailchimp_pipeline.config.phrases import breach, shown, suggestion
+from ci_mailchimp_pipeline.config.phrases import breach, first_repeated, shown, suggestion
 
 ID_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 TEXT_PATTERN = r"^[^\x00-\x1F\x7F]*[^\s\x00-\x1F\x7F][^\x00-\x1F\x7F]*$"
@@ -31,6 +31,18 @@ LEGAL = {
 }
 
 MAX_TAG_LENGTH = 100  # Mailchimp: a tag is a static segment, whose name has at most 100 characters
+
+
+def distinct(words: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return *words* if none of them is there twice.
+
+    Raises:
+        PydanticCustomError: One is; the error leads to it.
+    """
+    repeated = first_repeated(words)
+    if repeated is not None:
+        raise breach(f"{shown(words[repeated])} is given twice", "remove one of the two", at=(repeated,))
+    return words
 
 
 def check_merge_tag(tag: str) -> str:

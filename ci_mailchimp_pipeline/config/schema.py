@@ -6,7 +6,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from ci_mailchimp_pipeline.config.models import ConnectionKeys, ExportKeys, File
+from ci_mailchimp_pipeline.config.connections import ConnectionKeys
+from ci_mailchimp_pipeline.config.models import ExportKeys, File
 from ci_mailchimp_pipeline.config.plugins import Plugins, installed_plugins
 
 

@@ -127,6 +127,8 @@ def _what(detail: ErrorDetails, found: str, raw: str | None) -> tuple[str, str]:
             what = f"must be {legal}, not {found}"
         case "too_short":
             what, fix = "is empty", "name at least one"
+        case "string_too_short":
+            what, fix = "is empty", "write something there"
         case "string_too_long":
             what = f"has {len(value):,} characters; at most {context['max_length']} are allowed"
             fix = "write a shorter one"

@@ -37,6 +37,7 @@ class MemoryOptions(BaseModel):
 
     rows: int = Field(ge=0)
     url: SecretRef | None = None
+    label: str = Field(default="-", min_length=1)
 
 
 class MemorySource:

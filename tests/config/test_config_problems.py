@@ -65,6 +65,7 @@ ROWS: list[Row] = [
         "source.url: a secret must not stand",
         "2:38",
     ),
+    (SOURCE, "source: {type: memory, rows: 5, label: ''}", "source.label: is empty", "2:40"),
     (SOURCE, "source: memory", "source: must be a mapping, not 'memory'", "2:9"),
     (SOURCE, "# none", "'source' is missing", "1:1"),
     # a connection

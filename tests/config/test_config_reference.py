@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from ci_mailchimp_pipeline.config import Config, json_schema, load_config
-from ci_mailchimp_pipeline.config.models import ConnectionKeys, ExportKeys, File
+from ci_mailchimp_pipeline.config.connections import ConnectionKeys
+from ci_mailchimp_pipeline.config.models import ExportKeys, File
 from ci_mailchimp_pipeline.config.plugins import given_plugins
 from ci_mailchimp_pipeline.config.reference import made
 from ci_mailchimp_pipeline.config.tree import Tree
