@@ -41,12 +41,11 @@ def sync_description(config: Config, export: Export) -> str:
             f"Brings audience `{export.audience_id}` of **{_plain(connection.display_name)}** in line with the frame:",
             "plan, guards, then as few requests as possible.",
             f"Who left every segment: `on_exit: {export.on_exit}`.",
+            "`dry_run: true` in the launchpad decides and sends nothing.",
             "",
             "| segment | tag |",
             "|---|---|",
             *tags,
-            "",
-            "`dry_run: true` in the launchpad decides and sends nothing.",
         ]
     )
 

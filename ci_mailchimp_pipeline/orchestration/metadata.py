@@ -21,16 +21,25 @@ SHOWN_REJECTED = 20
 _MEANING = {
     "added": "new in the audience",
     "updated": "merge fields or tags changed",
-    "moved": "address changed, history kept",
+    "moved": "new address, same person",
     "unchanged": "nothing to send",
-    "suppressed": "opted out, bounced or archived by someone else: not written",
+    "suppressed": "opted out or bounced: not written",
     "refused": "Mailchimp said no",
     "rejected": "unfit to be sent",
-    "merged": "another profile of the same address was kept",
+    "merged": "same address as another profile",
     "excluded": "dropped by `require`",
     "exited": "no longer wanted",
     "archived": "of these, taken out of the audience",
-    "no_profile": "in a segment, but without a profile",
+    "no_profile": "in a segment, without a profile",
+}
+
+_COLUMNS = {
+    "subscriber_hash": "MD5 of the lower-cased address: Mailchimp's key of a member",
+    "customer_id": "of the profile that was kept for this address",
+    "email_address": "as it is sent: trimmed, in the case it was written",
+    "tags": "of every chosen segment that the person is in",
+    "fingerprint": "MD5 of all merge fields: another one means that they are sent again",
+    "filled": "the merge tags that have a value",
 }
 
 
@@ -124,7 +133,7 @@ def summary(report: Report) -> str:
     ):
         if reasons:
             told = ", ".join(f"{reason} {people:,}" for reason, people in sorted(reasons.items()))
-            lines += [f"{title}: {told}", ""]
+            lines.append(f"- {title}: {told}")
     lines += [f"- {warning}" for warning in report.warnings]
     return "\n".join(lines).rstrip()
 
@@ -150,12 +159,16 @@ def _rejected(path: Path) -> dg.TableMetadataValue:
 
 def _column_schema(export: Export, fields: Mapping[str, MergeField]) -> dg.TableSchema:
     schema = frame_schema(export, fields)
+    says = _COLUMNS | {
+        f"mf_{tag}": f"{fields[tag].type} merge field {tag}, from {', '.join(source.columns)}"
+        for tag, source in export.fields.items()
+    }
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name,
                 str(column.dtype),
-                description=column.description,
+                description=says.get(name, column.description),
                 constraints=dg.TableColumnConstraints(
                     nullable=column.nullable,
                     unique=column.unique,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci_mailchimp_pipeline.config import Config, Connection, Export
-from ci_mailchimp_pipeline.errors import FixConfigError
+from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError
 from ci_mailchimp_pipeline.frame.build import Frame, build_frame
 from ci_mailchimp_pipeline.ledger import Ledger
 from ci_mailchimp_pipeline.mailchimp import endpoints
@@ -28,7 +28,7 @@ from ci_mailchimp_pipeline.plan.guards import (
     source_guards,
 )
 from ci_mailchimp_pipeline.plan.model import Counts, Plan, PlanInputs, PlanSettings
-from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sources.base import Snapshot, open_source
 from ci_mailchimp_pipeline.sync.apply import adoption_reads
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, count_contacts, read_audience
 from ci_mailchimp_pipeline.sync.seen import Seen, read_seen
@@ -128,13 +128,27 @@ def make_frame(
 
     Raises:
         FixConfigError: A column that the source lacks, or a merge field that the audience lacks.
+        FixDataError: ``stale_snapshot``: the snapshot is older than the declaration.
     """
-    if problems := unknown_columns(config, export, snapshot.columns):
-        raise FixConfigError("unknown_column", problems[0].message, problems=problems)
+    if unknown_columns(config, export, snapshot.columns):
+        raise _missing_columns(config, export)
     facts = read_audience(client, config, export)
     frame = build_frame(export, snapshot, facts.by_tag, into)
     facts.save(into / FACTS)
     return frame
+
+
+def _missing_columns(config: Config, export: Export) -> PipelineError:
+    """Why a snapshot lacks columns: the source lacks them, or they were declared after it was taken."""
+    source = open_source(config.source_type, config.source_options, folder=config.folder)
+    problems = unknown_columns(config, export, source.describe().columns)
+    if problems:
+        return FixConfigError("unknown_column", problems[0].message, problems=problems)
+    return FixDataError(
+        "stale_snapshot",
+        f"the snapshot is older than the declaration of export '{export.id}', and lacks columns that it names",
+        fix="materialize unified_profiles and segment_membership, then run again",
+    )
 
 
 def counts_of(frame: Frame) -> Counts:
@@ -168,7 +182,7 @@ def plan_export(
         facts: What the audience is like now; None when the frame was made a moment ago.
 
     Raises:
-        FixConfigError: A segment that the source does not have and that never held anybody.
+        FixConfigError: A segment that the source does not have and whose tag was never used.
     """
     before = client.requests
     connection = connection_of(config, export)
@@ -208,7 +222,8 @@ def plan_export(
         counts_of(frame),
         into,
     )
-    _refuse_slips(config, export, snapshot, plan)
+    adopted = ledger.adopted_tags(audience)
+    _refuse_slips(config, export, snapshot, adopted)
     contacts = _contacts(client, connection, export, seen)
     guards = (
         *permission_guards(export, connection),
@@ -230,7 +245,7 @@ def plan_export(
         reads=facts.requests + client.requests - before,
         more_reads=0
         if plan.writes_nothing
-        else adoption_reads(ledger.adopted_tags(audience), export, tags) + plan.calls.archives,
+        else adoption_reads(adopted, export, tags) + plan.calls.archives,
     )
 
 
@@ -240,11 +255,11 @@ def _contacts(client: MailchimpClient, connection: Connection, export: Export, s
     return count_contacts(client, export.audience_id, seen.billed)
 
 
-def _refuse_slips(config: Config, export: Export, snapshot: Snapshot, plan: Plan) -> None:
-    """A segment that is not upstream and never held anybody is a slip of the pen, not a mass exit."""
-    held = {segment.name for segment in export.segments if plan.held_by_tag.get(segment.tag.lower())}
+def _refuse_slips(config: Config, export: Export, snapshot: Snapshot, adopted: frozenset[str]) -> None:
+    """A segment that is not upstream and whose tag was never used is a slip of the pen, not a mass exit."""
+    used = {segment.name for segment in export.segments if segment.tag.lower() in adopted}
     if snapshot.customers and (
-        problems := unknown_segments(config, export, {**snapshot.segments, **dict.fromkeys(held, 0)})
+        problems := unknown_segments(config, export, {**snapshot.segments, **dict.fromkeys(used, 0)})
     ):
         raise FixConfigError("unknown_segment", problems[0].message, problems=problems)
 
