@@ -1,5 +1,6 @@
 """What only SQLite needs: files, pragmas, where transactions begin, and what its errors mean."""
 
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
 
 BUSY_SECONDS = 30.0  # a commit takes milliseconds and a bulk write seconds; nobody waits longer than this
+LOGGING_NAME = "ci_mailchimp_pipeline"
 CACHE_KIB = 16_384  # pages kept in memory by a connection; batches in hash order need no more
 
 _PRAGMAS = (
@@ -51,23 +53,13 @@ def open_file(file: Path, *, read_only: bool) -> Engine:
         writable = False
     if not writable:
         raise _not_writable(file)
-    engine = create_engine(
-        URL.create("sqlite", database=str(file)),
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        hide_parameters=True,  # they are addresses, and exceptions are stored for ever
-    )
-    _prepare(engine, read_only=read_only)
-    return engine
+    return _engine(URL.create("sqlite", database=str(file)), read_only=read_only)
 
 
 def open_memory() -> Engine:
     """Return an engine over a database of its own in memory, gone with the engine."""
     url = f"sqlite:///file:ledger-{uuid4().hex}?mode=memory&cache=shared&uri=true"
-    engine = create_engine(
-        url, poolclass=QueuePool, connect_args={"check_same_thread": False}, hide_parameters=True
-    )
-    _prepare(engine, read_only=False)
-    return engine
+    return _engine(make_url(url), read_only=False)
 
 
 def meaning(error: BaseException | None, *, file: Path | None) -> PipelineError | None:
@@ -113,7 +105,17 @@ def _not_writable(file: Path | None) -> FixConfigError:
     )
 
 
-def _prepare(engine: Engine, *, read_only: bool) -> None:
+def _engine(url: URL, *, read_only: bool) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        hide_parameters=True,  # they are addresses, and exceptions are stored for ever
+        logging_name=LOGGING_NAME,
+    )
+    # At DEBUG, which a user may set for everything, it would print the rows that it reads.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").setLevel(logging.WARNING)
+
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
@@ -131,3 +133,5 @@ def _prepare(engine: Engine, *, read_only: bool) -> None:
         # A writer locks at once: a reader that turns writer later fails instead of waiting its turn.
         writing = connection.get_execution_options().get("writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine

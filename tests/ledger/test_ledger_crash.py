@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROUNDS = 10
+ROUNDS = 6
 BATCH = 200
 
 WRITER = """

@@ -1,10 +1,11 @@
 """Law: any sequence of records leaves what a plain dictionary would hold."""
 
-import tempfile
+import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,31 +160,45 @@ def told(files):
     return Model(members, holds, refusals)
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """One ledger for all examples; each example takes an audience of its own."""
+    folder = tmp_path_factory.mktemp("model")
+    fresh = itertools.count()
+
+    @contextmanager
+    def take():
+        audience = ledger.audience("account-1", f"audience-{next(fresh)}")
+        with ledger.lease(audience, "host:1") as lease:
+            yield lease, lambda: told(ledger.export_state(audience, folder / "out"))
+
+    with open_ledger(folder) as ledger:
+        yield ledger, take
+
+
 @settings(max_examples=60, deadline=None)
 @given(batches)
-def test_the_ledger_is_the_model(batches):
+def test_the_ledger_is_the_model(shelf, batches):
     """Members, holds and refusals equal the model's after any records, chains of moves included."""
+    ledger, take = shelf
     model = Model()
-    with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder)) as ledger:
-        audience = ledger.audience("account-1", "a1b2c3d4e5")
-        with ledger.lease(audience, "host:1") as lease:
-            for export, rows in batches:
-                ledger.record(lease, rows, export=export)
-                for row in rows:
-                    model.record(row, export)
-            assert told(ledger.export_state(audience, Path(folder) / "out")) == model
+    with take() as (lease, tell):
+        for export, rows in batches:
+            ledger.record(lease, rows, export=export)
+            for row in rows:
+                model.record(row, export)
+        assert tell() == model
 
 
 @settings(max_examples=60, deadline=None)
 @given(batches, records.filter(lambda row: not isinstance(row, Refused)))
-def test_recording_something_twice_is_recording_it_once(batches, last):
+def test_recording_something_twice_is_recording_it_once(shelf, batches, last):
     """Requests in flight are repeated after a crash; recording them again changes nothing but attempts."""
-    with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder)) as ledger:
-        audience = ledger.audience("account-1", "a1b2c3d4e5")
-        with ledger.lease(audience, "host:1") as lease:
-            for export, rows in batches:
-                ledger.record(lease, rows, export=export)
-            ledger.record(lease, [last], export="vip")
-            once = told(ledger.export_state(audience, Path(folder) / "out"))
-            ledger.record(lease, [last], export="vip")
-            assert told(ledger.export_state(audience, Path(folder) / "out")) == once
+    ledger, take = shelf
+    with take() as (lease, tell):
+        for export, rows in batches:
+            ledger.record(lease, rows, export=export)
+        ledger.record(lease, [last], export="vip")
+        once = tell()
+        ledger.record(lease, [last], export="vip")
+        assert tell() == once

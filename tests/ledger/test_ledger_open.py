@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -195,48 +196,39 @@ from ci_mailchimp_pipeline.ledger import open_ledger
 if os.getuid() == 0:  # root may write anywhere: be somebody else
     os.setgid(65534)
     os.setuid(65534)
-for read_only in (False, True):
-    try:
-        open_ledger(Path(sys.argv[1]), read_only=read_only).close()
-    except PipelineError as error:
-        print(error.exit_code, error.code)
-    else:
-        print("opened")
+for home in sys.argv[1:]:
+    for read_only in (False, True):
+        try:
+            open_ledger(Path(home), read_only=read_only).close()
+        except PipelineError as error:
+            print(error.exit_code, error.code)
+        else:
+            print("opened")
 """
 
 
-@pytest.mark.parametrize(
-    ("folder_mode", "file_mode", "expected"),
-    [
-        (0o555, 0o666, b"2 ledger_not_writable\n" * 2),  # no log can be made beside it
-        (0o777, 0o444, b"2 ledger_not_writable\n" * 2),
-        (0o000, 0o666, b"2 ledger_not_writable\n" * 2),
-    ],
-)
-def test_a_read_only_place_is_explained(tmp_path, folder_mode, file_mode, expected):
+def test_a_read_only_place_is_explained():
     """Without the right to write, opening fails with a fix, also for readers; never with a traceback."""
-    for part in (tmp_path, *tmp_path.parents):
-        if (
-            part.owner() == Path.home().owner()
-            and mode(part) & 0o011 != 0o011
-            and str(part).startswith("/tmp/")
-        ):
-            part.chmod(mode(part) | 0o011)
-    home = tmp_path / "home"
-    open_ledger(home).close()
-    (home / "ledger.sqlite").chmod(file_mode)
-    home.chmod(folder_mode)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", OPENER, str(home)],
-            capture_output=True,
-            cwd=Path(__file__).parents[2],
-            check=False,
-        )
-    finally:
-        home.chmod(0o700)
+    modes = {"folder": (0o555, 0o666), "file": (0o777, 0o444), "closed": (0o000, 0o666)}
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)  # whoever opens them below must get there
+        homes = [Path(base) / name for name in modes]
+        for home, (folder_mode, file_mode) in zip(homes, modes.values(), strict=True):
+            open_ledger(home).close()
+            (home / "ledger.sqlite").chmod(file_mode)
+            home.chmod(folder_mode)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", OPENER, *map(str, homes)],
+                capture_output=True,
+                cwd=Path(__file__).parents[2],
+                check=False,
+            )
+        finally:
+            for home in homes:
+                home.chmod(0o700)
 
-    assert (done.stdout, done.stderr) == (expected, b"")
+    assert (done.stdout, done.stderr) == (b"2 ledger_not_writable\n" * 6, b"")
 
 
 def test_a_locked_ledger_says_run_later(home, monkeypatch):
