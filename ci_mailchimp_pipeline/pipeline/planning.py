@@ -243,9 +243,7 @@ def plan_export(
         tags=tags,
         guards=guards,
         reads=facts.requests + client.requests - before,
-        more_reads=0
-        if plan.writes_nothing
-        else adoption_reads(adopted, export, tags) + plan.calls.archives,
+        more_reads=0 if plan.writes_nothing else adoption_reads(adopted, export, tags) + plan.calls.archives,
     )
 
 

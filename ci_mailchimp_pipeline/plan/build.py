@@ -48,8 +48,7 @@ def _route(engine: Engine, settings: PlanSettings) -> Route:
         ALTER TABLE wanted ADD COLUMN add_keys VARCHAR[];
         UPDATE wanted SET add_keys = {lacking} WHERE op IN ('tag', 'move', 'upsert');
         CREATE TEMP TABLE dropping AS
-        SELECT w.subscriber_hash, unnest(list_filter(w.had_keys, lambda k: NOT list_contains(w.keys, k)
-                                                        AND list_contains({array(settings.known_tags)}, k))) AS tag_key
+        SELECT w.subscriber_hash, unnest(list_filter(w.had_keys, lambda k: NOT list_contains(w.keys, k))) AS tag_key
         FROM wanted w WHERE w.op IN ('tag', 'move', 'upsert', 'return');
         """
     )
@@ -62,6 +61,22 @@ def _route(engine: Engine, settings: PlanSettings) -> Route:
         ) o
         LEFT JOIN (SELECT subscriber_hash, old_hash FROM wanted WHERE op = 'move') w ON w.old_hash = o.subscriber_hash
         WHERE o.tag_key = d.tag_key AND d.subscriber_hash = coalesce(w.subscriber_hash, o.subscriber_hash)
+        """
+    )
+    # What is held, not wanted and not ours to take is no longer claimed; that takes no request.
+    engine.execute(
+        """
+        ALTER TABLE wanted ADD COLUMN drop_keys VARCHAR[] DEFAULT [];
+        UPDATE wanted w SET drop_keys = d.keys
+        FROM (SELECT subscriber_hash, list(tag_key) AS keys FROM dropping GROUP BY 1) d
+        WHERE d.subscriber_hash = w.subscriber_hash;
+        CREATE TEMP TABLE disowned AS
+        SELECT w.subscriber_hash, unnest(list_filter(h.all_keys, lambda k: NOT list_contains(w.keys, k)
+                                                       AND NOT list_contains(w.drop_keys, k))) AS tag_key
+        FROM wanted w JOIN mine h ON h.subscriber_hash = coalesce(w.old_hash, w.subscriber_hash)
+        WHERE w.op IN ('tag', 'move');
+        UPDATE wanted SET op = 'unchanged', bucket = 'unchanged'
+        WHERE op = 'tag' AND len(add_keys) = 0 AND len(drop_keys) = 0;
         """
     )
     must_post = engine.one("SELECT count(*) FROM wanted WHERE op IN ('upsert', 'return')")
@@ -102,7 +117,7 @@ def _write_files(engine: Engine, settings: PlanSettings, route: Route, into: Pat
     """
     # What the export holds once the upsert is acknowledged: what is wanted, and what is still to be taken off.
     held_after = """
-        list_sort(list_distinct(f.tags || list_filter(coalesce(h.tags, []), lambda t: NOT list_contains(w.keys, lower(t)))))
+        list_sort(list_distinct(f.tags || list_filter(coalesce(h.tags, []), lambda t: list_contains(w.drop_keys, lower(t)))))
     """
     _copy(
         engine, into, "posts",
@@ -142,6 +157,8 @@ def _write_files(engine: Engine, settings: PlanSettings, route: Route, into: Pat
             UNION ALL
             SELECT d.tag_key, 'remove', d.subscriber_hash, f.email_address, false
             FROM dropping d JOIN frame f USING (subscriber_hash)
+            UNION ALL
+            SELECT tag_key, 'disown', subscriber_hash, NULL, false FROM disowned
             UNION ALL
             SELECT unnest(drop_keys), 'remove', subscriber_hash, address, true FROM leaving WHERE op = 'untag' AND NOT moving
         ) ORDER BY tag_key, action, subscriber_hash
@@ -213,8 +230,9 @@ def _summarize(engine: Engine, settings: PlanSettings, frame: Counts, route: Rou
         held_by_tag=_pairs(
             engine,
             """
-            SELECT unnest(keys), count(*) FROM mine JOIN members m USING (subscriber_hash)
-            WHERE m.state <> 'archived_by_us' GROUP BY 1
+            SELECT unnest(all_keys), count(*) FROM mine JOIN members m USING (subscriber_hash)
+            LEFT JOIN seen s USING (subscriber_hash)
+            WHERE m.state <> 'archived_by_us' AND coalesce(s.status, 'subscribed') = 'subscribed' GROUP BY 1
             """,
         ),
     )

@@ -17,10 +17,14 @@ _KEYS = "list_sort(list_distinct(list_transform({tags}, lambda t: lower(t))))"
 
 def classify(engine: Engine, settings: PlanSettings) -> None:
     """Create the tables ``mine``, ``wanted`` and ``leaving``; reads the views of the inputs, writes no file."""
+    # A tag that the audience no longer has is on nobody, whatever we hold: it is missing where it is wanted,
+    # and there is nothing to take off where it is not.
     engine.execute(
         f"""
         CREATE TEMP TABLE mine AS
-        SELECT subscriber_hash, tags, {_KEYS.format(tags="tags")} AS keys, fingerprint, filled
+        SELECT subscriber_hash, tags, {_KEYS.format(tags="tags")} AS all_keys,
+               list_filter(all_keys, lambda k: list_contains({array(settings.known_tags)}, k)) AS keys,
+               fingerprint, filled
         FROM holds WHERE export = {quoted(settings.export)}
         """
     )
@@ -35,7 +39,7 @@ def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
         SELECT f.subscriber_hash, f.customer_id, s.status AS seen, m.state AS known_as, m.reason AS known_reason,
                m.archived_at, h.subscriber_hash IS NOT NULL AS held,
                h.fingerprint IS NOT NULL AND h.fingerprint = f.fingerprint AS same_fields,
-               {_KEYS.format(tags="f.tags")} AS keys, h.keys AS held_keys,
+               {_KEYS.format(tags="f.tags")} AS keys, h.keys AS held_keys, h.all_keys AS all_held_keys,
                r.kind AS refusal, r.code AS refusal_code,
                CASE WHEN r.fingerprint = f.fingerprint THEN r.attempts ELSE 0 END AS attempts,
                r.kind IS NOT NULL AND r.kind <> 'suppress' AND r.fingerprint = f.fingerprint
@@ -70,7 +74,11 @@ def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
                    AND f.subscriber_hash IS NULL AND (m.created_by_us = 1 OR a.subscriber_hash IS NOT NULL)
                ).old AS old_hash
         FROM joined j
-        JOIN members m ON m.customer_id = j.customer_id AND m.subscriber_hash <> j.subscriber_hash
+        JOIN (
+            SELECT customer_id, subscriber_hash, state, reason, changed_at, created_by_us FROM members
+            UNION ALL
+            SELECT customer_id, subscriber_hash, 'suppressed', code, 0, 0 FROM refusals WHERE kind = 'suppress'
+        ) m ON m.customer_id = j.customer_id AND m.subscriber_hash <> j.subscriber_hash
         LEFT JOIN seen s ON s.subscriber_hash = m.subscriber_hash
         LEFT JOIN mine h ON h.subscriber_hash = m.subscriber_hash
         LEFT JOIN (SELECT DISTINCT subscriber_hash FROM holds) a ON a.subscriber_hash = m.subscriber_hash
@@ -94,7 +102,7 @@ def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
                  WHEN op IN ('upsert', 'tag') THEN 'updated'
                  ELSE op END AS bucket
         FROM (
-            SELECT j.* EXCLUDE (held_keys, archived_at, known_reason),
+            SELECT j.* EXCLUDE (held_keys, all_held_keys, archived_at, known_reason),
                 coalesce(b.keys, j.held_keys, []) AS had_keys, e.old_hash,
                 coalesce(j.archived_at, 0) AS archived_at, j.known_reason,
                 CASE
@@ -106,7 +114,7 @@ def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
                     WHEN j.seen = 'archived' THEN 'return'
                     WHEN e.old_hash IS NOT NULL THEN 'move'
                     WHEN NOT j.held OR j.known_as IS DISTINCT FROM 'active' OR NOT j.same_fields THEN 'upsert'
-                    WHEN j.keys <> j.held_keys THEN 'tag'
+                    WHEN j.keys <> j.held_keys OR j.keys <> j.all_held_keys THEN 'tag'
                     ELSE 'unchanged'
                 END AS op
             FROM joined j
@@ -119,15 +127,14 @@ def _classify_wanted(engine: Engine, settings: PlanSettings) -> None:
 
 
 def _classify_leaving(engine: Engine, settings: PlanSettings) -> None:
-    # A tag that the audience no longer has is on nobody: there is nothing to take off.
-    known = array(settings.known_tags)
     unfinished = (
         "NULL"
         if settings.unfinished_since is None
         else repr(settings.unfinished_since - ANSWER_DELAY_SECONDS)
     )
     # ``moving`` rows leave only if their move turns out to be impossible.
-    # People whose row is rejected have not left: what we hold on them stays as it is. People Mailchimp will
+    # People whose row is rejected, or whose new address Mailchimp refuses, have not left: what we hold on them
+    # stays as it is. People Mailchimp will
     # not let us write to keep their hold until they can be written to again.
     engine.execute(
         f"""
@@ -143,8 +150,7 @@ def _classify_leaving(engine: Engine, settings: PlanSettings) -> None:
                 {quoted(settings.on_exit)} = 'archive' AND m.created_by_us = 1 AND o.subscriber_hash IS NULL AS removable,
                 w.old_hash IS NOT NULL AS moving,
                 list_filter(h.keys, lambda k: NOT list_contains(coalesce(o.keys, []), k)
-                                          AND NOT list_contains(coalesce(t.keys, []), k)
-                                          AND list_contains({known}, k)) AS drop_keys
+                                          AND NOT list_contains(coalesce(t.keys, []), k)) AS drop_keys
             FROM mine h
             JOIN members m USING (subscriber_hash)
             LEFT JOIN seen s USING (subscriber_hash)
@@ -156,6 +162,7 @@ def _classify_leaving(engine: Engine, settings: PlanSettings) -> None:
             WHERE m.state <> 'archived_by_us'
               AND NOT EXISTS (FROM frame f WHERE f.subscriber_hash = h.subscriber_hash)
               AND NOT EXISTS (FROM rejected r WHERE r.reason <> 'no_profile' AND r.customer_id = m.customer_id)
+              AND NOT EXISTS (FROM wanted x WHERE x.op = 'refused' AND x.customer_id = m.customer_id)
               AND (coalesce(s.status, 'subscribed') = 'subscribed'
                    OR (s.status = 'archived' AND removable AND s.last_changed >= {unfinished}))
         ) g

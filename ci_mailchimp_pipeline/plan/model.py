@@ -112,8 +112,11 @@ class Plan:
 
     Files (Parquet, each sorted as it is sent):
         ``posts``: members to upsert or bring back; ``moves``: addresses to change; ``tags``: (tag, member)
-        pairs to add or remove; ``leaving``: members this export lets go; ``suppressed``: people who are not
-        sent, to be remembered.
+        pairs to add, to remove, or no longer to claim; ``leaving``: members this export lets go;
+        ``suppressed``: people who are not sent, to be remembered.
+
+    Attributes:
+        held_by_tag: Members that this export holds under each tag and that can be written to.
     """
 
     folder: Path
@@ -139,7 +142,7 @@ class Plan:
 
     @property
     def tags(self) -> Path:
-        """(tag, member, action) rows for the calls of 500 per tag."""
+        """(tag, member, action) rows: add and remove for the calls of 500 per tag, disown for the ledger alone."""
         return self.folder / "tags.parquet"
 
     @property

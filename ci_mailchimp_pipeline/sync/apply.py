@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import polars as pl
+
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.ledger import Lease, Ledger, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
@@ -129,7 +131,7 @@ def _tag_ids(writer: Writer, plan: Plan, tags: Mapping[str, Tag]) -> TagIds:
     names = {tag.lower(): tag for tag in writer.export.tags}
     ids = {key: tag.id for key, tag in tags.items()}
     if plan.calls.tags_created:
-        for row in rows_of(plan.tags):
+        for row in rows_of(plan.tags, where=pl.col("action") == "add"):
             key = row["tag_key"]
             if key not in ids:
                 ids[key] = endpoints.create_tag(writer.client, writer.audience_id, names[key]).id

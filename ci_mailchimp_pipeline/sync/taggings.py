@@ -35,6 +35,7 @@ def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> Non
     """Work through the tags one after the other: who leaves is let go with the call of their last tag."""
     state = Taggings()
     settled = moves.settled_otherwise
+    _disown(writer, plan, settled)
     keys = pl.scan_parquet(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
     extra = [
         _removal(row, key)
@@ -46,6 +47,18 @@ def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> Non
         calls = _calls(plan, key, settled, [row for row in extra if row["tag_key"] == key])
         writer.each(calls, lambda call, key=key: _send(writer, tags, key, call, state))  # type: ignore[misc]
     _count_people(writer, plan, settled, state)
+
+
+def _disown(writer: Writer, plan: Plan, settled: frozenset[bytes]) -> None:
+    """Forget tags that we held, no longer want, and may not take off: others hold them, or they are gone."""
+    for batch in batches_of(rows_of(plan.tags, where=pl.col("action") == "disown")):
+        writer.record(
+            *(
+                Retagged(subscriber_hash=row["subscriber_hash"], removed=(row["tag_key"],))
+                for row in batch
+                if row["subscriber_hash"] not in settled
+            )
+        )
 
 
 def _removal(row: Row, key: str) -> Row:
@@ -116,7 +129,7 @@ def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: 
     moved = pl.scan_parquet(plan.moves).select("subscriber_hash")
     people = (
         pl.scan_parquet(plan.tags)
-        .filter(~pl.col("leaving"))
+        .filter(~pl.col("leaving") & (pl.col("action") != "disown"))
         .select(pl.col("subscriber_hash").unique())
         .join(posted, on="subscriber_hash", how="anti")
         .join(moved, on="subscriber_hash", how="anti")

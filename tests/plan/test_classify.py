@@ -228,7 +228,9 @@ def test_a_wanted_member_keeps_a_dropped_tag_that_others_hold(world):
 
     plan = world.plan()
 
-    assert rows(plan.tags) == []
+    assert [(row["tag_key"], row["action"]) for row in rows(plan.tags)] == [("news", "disown")]
+    assert plan.writes_nothing
+    assert plan.counts.unchanged == plan.counts.accepted
     assert plan.writes_nothing
 
 
