@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ci_mailchimp_pipeline.errors import RunLaterError, SafetyStopError
-from ci_mailchimp_pipeline.ledger import Acknowledged, Refused, Suppressed
+from ci_mailchimp_pipeline.ledger import Acknowledged, Refused, Released, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.bodies import Return, Upsert, returning, upsert
 from ci_mailchimp_pipeline.plan.model import Plan, ReturnProof
@@ -56,7 +56,7 @@ def _send(writer: Writer, batch: list[Row]) -> Outcome:
         writer.client, writer.audience_id, [_body(writer, row) for row in batch]
     )
     outcome = Outcome()
-    records: list[Acknowledged | Refused | Suppressed] = []
+    records: list[Acknowledged | Refused | Released | Suppressed] = []
     for created, members in ((True, answer.created), (False, answer.updated)):
         for member in members:
             row = asked.pop(member.subscriber_hash, None)
@@ -72,6 +72,8 @@ def _send(writer: Writer, batch: list[Row]) -> Outcome:
             records.append(
                 _refuse(writer, row, outcome, kind=refusal.kind, code=refusal.code, field=refusal.field)
             )
+            if refusal.code == "forgotten":  # permanently deleted: there is nobody left to hold
+                records.append(Released(subscriber_hash=row["subscriber_hash"]))
     if len(asked) == len(batch):
         raise RunLaterError(
             "foreign_answer",
@@ -105,8 +107,8 @@ def _accept(
     new = ours and row["op"] != "return"
     expected = writer.export.new_members if new else "subscribed"
     returned = row["op"] == "return"
-    if not (new or returned) and status in NOT_WRITABLE:
-        # Opted out between our reading and this request; nothing in it could have changed that.
+    if not new and status in NOT_WRITABLE and not (returned and status == "pending"):
+        # Opted out between our reading and this request, and it stays that way.
         outcome.suppressed[status] += int(row["bucket"] != "moved")
         return Suppressed(
             subscriber_hash=row["subscriber_hash"],
