@@ -35,15 +35,57 @@ def test_a_mapping_that_fits_is_no_problem(export: Callable[..., Export]) -> Non
 @pytest.mark.parametrize(
     ("mapping", "where", "said", "fix"),
     [
-        pytest.param({"merge_fields": {"BRTHDAY": "Born"}}, "exports/vip/merge_fields/BRTHDAY", "no merge field 'BRTHDAY'. Did you mean 'BIRTHDAY'? It has: ADDRESS, BIRTHDAY, FNAME, NEW", "write BIRTHDAY", id="unknown, near miss"),
-        pytest.param({"last_name": "LastName"}, "exports/vip/last_name", "no merge field 'LNAME'", "write FNAME", id="unknown name"),
-        pytest.param({"merge_fields": {"ZZZ": "City"}}, "exports/vip/merge_fields/ZZZ", "no merge field 'ZZZ'. It has", "create_merge_fields: true", id="unknown, nothing near"),
-        pytest.param({"merge_fields": {"ADDRESS": "Street"}}, "exports/vip/merge_fields/ADDRESS", "is an address; one column cannot fill it", "write ADDRESS: {addr1: COLUMN, city: COLUMN, state: COLUMN, zip: COLUMN}", id="text on an address"),
-        pytest.param({"merge_fields": {"BIRTHDAY": ADDRESS}}, "exports/vip/merge_fields/BIRTHDAY", "of type birthday, and an address is mapped", "write BIRTHDAY: COLUMN", id="address on a birthday"),
-        pytest.param({"merge_fields": {"FNAME": ADDRESS}}, "exports/vip/merge_fields/FNAME", "of type text", "write FNAME: COLUMN", id="FNAME among the merge fields"),
-        pytest.param({"merge_fields": {"NEW": "City"}}, "exports/vip/merge_fields/NEW", "has the type 'hologram', which is not known here", "map another one", id="a type of the future"),
+        pytest.param(
+            {"merge_fields": {"BRTHDAY": "Born"}},
+            "exports/vip/merge_fields/BRTHDAY",
+            "no merge field 'BRTHDAY'. Did you mean 'BIRTHDAY'? It has: ADDRESS, BIRTHDAY, FNAME, NEW",
+            "write BIRTHDAY",
+            id="unknown, near miss",
+        ),
+        pytest.param(
+            {"last_name": "LastName"},
+            "exports/vip/last_name",
+            "no merge field 'LNAME'",
+            "write FNAME",
+            id="unknown name",
+        ),
+        pytest.param(
+            {"merge_fields": {"ZZZ": "City"}},
+            "exports/vip/merge_fields/ZZZ",
+            "no merge field 'ZZZ'. It has",
+            "create_merge_fields: true",
+            id="unknown, nothing near",
+        ),
+        pytest.param(
+            {"merge_fields": {"ADDRESS": "Street"}},
+            "exports/vip/merge_fields/ADDRESS",
+            "is an address; one column cannot fill it",
+            "write ADDRESS: {addr1: COLUMN, city: COLUMN, state: COLUMN, zip: COLUMN}",
+            id="text on an address",
+        ),
+        pytest.param(
+            {"merge_fields": {"BIRTHDAY": ADDRESS}},
+            "exports/vip/merge_fields/BIRTHDAY",
+            "of type birthday, and an address is mapped",
+            "write BIRTHDAY: COLUMN",
+            id="address on a birthday",
+        ),
+        pytest.param(
+            {"merge_fields": {"FNAME": ADDRESS}},
+            "exports/vip/merge_fields/FNAME",
+            "of type text",
+            "write FNAME: COLUMN",
+            id="FNAME among the merge fields",
+        ),
+        pytest.param(
+            {"merge_fields": {"NEW": "City"}},
+            "exports/vip/merge_fields/NEW",
+            "has the type 'hologram', which is not known here",
+            "map another one",
+            id="a type of the future",
+        ),
     ],
-)  # fmt: skip
+)
 def test_misfits_are_named_with_their_place(
     export: Callable[..., Export], mapping: dict[str, Any], where: str, said: str, fix: str
 ) -> None:

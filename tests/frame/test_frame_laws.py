@@ -23,11 +23,20 @@ EXPORT = {
     "require": {"Consent": True},
     "prefer": ("Income desc",),
 }
+ADDRESSES = [
+    "x@contoso-mail.internal",
+    "X@contoso-mail.internal ",
+    "y@contoso-mail.internal",
+    "z@b.internal",
+    "",
+    "nope",
+    "q@example.com",
+]
 PEOPLE = st.lists(
     st.fixed_dictionaries(
         {
             "id": st.sampled_from(["a", "b", "c", "d", "e"]),
-            "EMail": st.sampled_from(["x@contoso-mail.internal", "X@contoso-mail.internal ", "y@contoso-mail.internal", "z@b.internal", "", "nope", "q@example.com"]),
+            "EMail": st.sampled_from(ADDRESSES),
             "FirstName": st.sampled_from(["Ada", "Ben", None]),
             "Income": st.sampled_from(["1", "2", "10", "", "much"]),
             "Born": st.sampled_from(["5/8/1986", "1986-05-08", None, "never"]),
@@ -35,7 +44,7 @@ PEOPLE = st.lists(
         }
     ),
     max_size=12,
-)  # fmt: skip
+)
 MEMBERSHIP = st.sets(
     st.tuples(st.sampled_from(["a", "b", "c", "d", "e", "ghost"]), st.sampled_from(["Vip", "News", "Other"]))
 )
