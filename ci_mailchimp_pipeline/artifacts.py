@@ -1,6 +1,8 @@
 """Folders that are complete or absent: written privately under another name, manifest last, then renamed."""
 
+import errno
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,7 +11,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from ci_mailchimp_pipeline.errors import FixDataError
+from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -18,14 +20,36 @@ FORMAT = 1  # of the manifest
 
 @contextmanager
 def draft(final: Path) -> Iterator[Path]:
-    """Yield a new private folder beside *final* to write in; afterwards it is gone, published or not."""
-    final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Yield a new private folder beside *final* to write in; afterwards it is gone, published or not.
+
+    Raises:
+        FixConfigError: ``home_not_writable``.
+        RunLaterError: ``disk_full``.
+    """
     work = final.with_name(f".{final.name}.{secrets.token_hex(4)}{PARTIAL}")
-    work.mkdir(mode=0o700)
+    try:
+        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        work.mkdir(mode=0o700)
+    except OSError as error:
+        raise unwritable(error, final.parent) from None
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def unwritable(error: OSError, folder: Path) -> PipelineError:
+    """The error to raise when *folder*, where the state is kept, could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunLaterError(
+            "disk_full", f"the disk of {folder} is full", fix="free disk space, then run again"
+        )
+    reason = os.strerror(error.errno or errno.EIO)
+    return FixConfigError(
+        "home_not_writable",
+        f"{folder} cannot be written ({reason})",
+        fix="let the pipeline's user write there, or set CI_MAILCHIMP_HOME to another folder",
+    )
 
 
 def publish(work: Path, final: Path, *, rows: Mapping[str, int], facts: Mapping[str, Any]) -> None:

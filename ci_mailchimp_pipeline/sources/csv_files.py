@@ -14,22 +14,22 @@ seal, and
 import codecs
 import csv
 import gzip
-import io
 import re
 import secrets
-import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ci_mailchimp_pipeline.artifacts import unwritable
 from ci_mailchimp_pipeline.engine import Engine, array, identifier, quoted
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, Place
 from ci_mailchimp_pipeline.sources.listing import Listing
 from ci_mailchimp_pipeline.sources.tables import Part, check_names
 
 MAX_HEADER_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
 MAX_ROW_BYTES = 2_000_000  # DuckDB's own default
 BUFFER_BYTES = 32_000_000  # DuckDB's own default
 DELIMITERS = (",", ";", "\t")
@@ -95,9 +95,8 @@ def stage(engine: Engine, listing: Listing, columns: Sequence[str], work: Path) 
         FixDataError: ``malformed_csv``; a row is too short or too long, a quote is not closed, bytes are
         not UTF-8.
     """
-    engine.execute(
-        "SET preserve_insertion_order = true"
-    )  # the row number of a CSV file is its place in the Parquet file
+    # A row's number is its place in the Parquet file.
+    engine.execute("SET preserve_insertion_order = true")
     parts = [
         _stage_file(engine, listing, file, columns, work / f"{listing.key}-{n}.parquet")
         for n, file in enumerate(listing.files)
@@ -118,13 +117,8 @@ def _stage_file(engine: Engine, listing: Listing, file: Path, columns: Sequence[
             line=1,
         )
     seal, sealed = secrets.token_hex(16), part.with_suffix(".csv")
-    try:
-        _copy_sealed(listing, file, sealed, header, seal)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(listing, file, error) from None
-    names = [
-        f"c{n}" for n in range(len(header.columns))
-    ]  # the real ones may differ only in case from a keyword or each other
+    _copy_sealed(listing, file, sealed, header, seal)
+    names = [f"c{n}" for n in range(len(header.columns))]  # by number: a header may hold any text
     chosen = ", ".join(
         f"{names[header.columns.index(column)]} AS {identifier(f'p_{column}')}" for column in columns
     )
@@ -151,18 +145,25 @@ def _stage_file(engine: Engine, listing: Listing, file: Path, columns: Sequence[
 
 
 def _copy_sealed(listing: Listing, file: Path, to: Path, header: Header, seal: str) -> None:
-    with _open(listing, file) as source, to.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-        target.flush()
-        ending = "" if _last_byte(to) in b"\r\n" else header.newline
-        row = header.delimiter.join([seal] * len(header.columns))
-        target.write(f"{ending}{row}{header.newline}".encode())
+    row = header.delimiter.join([seal] * len(header.columns)) + header.newline
+    last = b"\n"
+    try:
+        with to.open("wb") as target:
+            for block in _blocks(listing, file):
+                target.write(block)
+                last = block[-1:]
+            target.write(("" if last in b"\r\n" else header.newline).encode() + row.encode())
+    except OSError as error:
+        raise unwritable(error, to.parent) from None
 
 
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, io.SEEK_END)
-        return file.read()
+def _blocks(listing: Listing, file: Path) -> Iterator[bytes]:
+    try:
+        with _open(listing, file) as opened:
+            while block := opened.read(BLOCK_BYTES):
+                yield block
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(listing, file, error) from None
 
 
 def _open(listing: Listing, file: Path) -> BinaryIO:

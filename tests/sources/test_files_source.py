@@ -1,6 +1,8 @@
 """The files source: what is a new version, when it is ready, what it offers, what it reads."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,12 @@ def test_options_are_exact(wrong: dict[str, Any]) -> None:
     """Unknown keys and impossible values are refused."""
     with pytest.raises(ValidationError):
         Options(**({"profiles": "a", "membership": "b"} | wrong))
+
+
+def test_the_source_is_known_without_the_engine() -> None:
+    """Reading exports.yaml loads the source's options, and neither DuckDB nor Polars."""
+    script = "import sys, ci_mailchimp_pipeline.sources.files; print({'duckdb', 'polars', 'dagster'} & set(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == "set()"

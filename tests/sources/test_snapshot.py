@@ -1,5 +1,6 @@
 """Snapshots: complete or absent, of one version, reused, private, pruned."""
 
+import errno
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ci_mailchimp_pipeline.artifacts import unwritable
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
 from ci_mailchimp_pipeline.sources.base import Needs, NotReady, load_snapshot, prune, take_snapshot
 from ci_mailchimp_pipeline.sources.files import FilesSource
@@ -231,3 +233,21 @@ def test_errors_hold_nothing_of_a_person(make_source: Make, base: Path, folder: 
     assert all(
         "Lovelace" not in f"{error} {error!r}" and "ada@" not in f"{error} {error!r}" for error in chain
     )
+
+
+def test_a_home_that_cannot_be_written_is_named(make_source: Make, tmp_path: Path) -> None:
+    """The folder, the reason and the variable that changes it."""
+    (tmp_path / "home").write_text("a file, not a folder")
+
+    with pytest.raises(FixConfigError, match="snapshots cannot be written") as caught:
+        take_snapshot(make_source(), NEEDS, tmp_path / "home" / "snapshots")
+
+    assert caught.value.code == "home_not_writable"
+    assert "CI_MAILCHIMP_HOME" in caught.value.fix
+
+
+def test_a_full_disk_means_run_later(tmp_path: Path) -> None:
+    """Nothing is wrong with the configuration when the disk is full."""
+    error = unwritable(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+
+    assert (error.code, error.exit_code) == ("disk_full", 4)
