@@ -83,17 +83,18 @@ def _read_status(client: MailchimpClient, audience_id: str, status: str, into: P
 def _read_subscribed(
     client: MailchimpClient, audience_id: str, into: Path, max_pages: int | None
 ) -> tuple[int, bool]:
-    read, total = 0, 0
+    read: set[bytes] = set()  # pages overlap, so that a moving row is not missed
+    total = 0
     for number, page in enumerate(endpoints.members(client, audience_id, "subscribed", max_pages=max_pages)):
         total = page.total
-        read += len(page.members)
+        read.update(member.subscriber_hash for member in page.members)
         _write(
             into / f"subscribed-0-{number:05}.parquet",
             [member.subscriber_hash for member in page.members],
             ["subscribed"] * len(page.members),
             [member.last_changed for member in page.members],
         )
-    return total, read >= total
+    return total, len(read) >= total
 
 
 def _write(path: Path, hashes: list[bytes], statuses: list[str], changed: list[float | None]) -> None:

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 import polars as pl
 
-from ci_mailchimp_pipeline.ledger import Released, Retagged
+from ci_mailchimp_pipeline.ledger import Refused, Released, Retagged
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.plan.model import Plan
 from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
@@ -28,7 +28,7 @@ class TagIds:
 class Taggings:
     """People whose tag calls were not all taken; they are not counted as updated or gone."""
 
-    failed: set[bytes] = field(default_factory=set)
+    failed: dict[bytes, Row] = field(default_factory=dict)
 
 
 def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> None:
@@ -105,13 +105,16 @@ def _send(
     records: list[Retagged | Released] = []
     for row in adds:
         if row["subscriber_hash"] in not_taken:
-            state.failed.add(row["subscriber_hash"])
+            state.failed[row["subscriber_hash"]] = row
             continue
         outcome.buckets["tags_added"] += 1
         records.append(Retagged(subscriber_hash=row["subscriber_hash"], added=(tags.names[key],), removed=()))
     for row in removes:
         if row["subscriber_hash"] in not_taken:
-            state.failed.add(row["subscriber_hash"])
+            state.failed[row["subscriber_hash"]] = row
+            if row["leaving"] and row["last_one"] and _is_gone(writer, row):
+                records.append(Released(subscriber_hash=row["subscriber_hash"]))
+                outcome.buckets["exited"] += 1
             continue
         outcome.buckets["tags_removed"] += 1
         if row["leaving"] and row["last_one"] and row["subscriber_hash"] not in state.failed:
@@ -135,11 +138,28 @@ def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: 
         .join(moved, on="subscriber_hash", how="anti")
         .collect()["subscriber_hash"]
     )
-    counted = Counter(
-        "tag_refused" if each in state.failed else "updated" for each in people if each not in settled
-    )
-    writer.tally.add(
-        Outcome(
-            buckets=Counter(updated=counted["updated"]), refused=Counter(tag_refused=counted["tag_refused"])
+    due = [each for each in people if each not in settled]
+    refused = [state.failed[each] for each in due if each in state.failed]
+    for batch in batches_of(iter(refused)):
+        writer.record(
+            *(
+                Refused(
+                    subscriber_hash=row["subscriber_hash"],
+                    customer_id=row["customer_id"],
+                    kind="temporary",
+                    code="tag_refused",
+                    field=None,
+                    fingerprint=row["fingerprint"],
+                    retry_at=writer.retry_at("temporary", row["attempts"]),
+                )
+                for row in batch
+            )
         )
+    writer.tally.add(
+        Outcome(buckets=Counter(updated=len(due) - len(refused)), refused=Counter(tag_refused=len(refused)))
     )
+
+
+def _is_gone(writer: Writer, row: Row) -> bool:
+    """Whether there is no such member any more. One that may not be written to now keeps its hold till it may."""
+    return endpoints.member_status(writer.client, writer.audience_id, row["subscriber_hash"]) is None

@@ -1,0 +1,32 @@
+"""Mailchimp misbehaves in every way we know, one request in twenty, and the end is exact all the same (P8)."""
+
+import pytest
+from harness import AUDIENCE, Project, address
+
+PEOPLE = 20_000
+KINDS = [
+    "429", "429_no_body", "403_html", "500", "502_html", "503", "504_html", "reset_before", "reset_after",
+    "timeout_after", "500_after", "cut", "empty", "not_json", "other_json", "slow",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_at_one_in_twenty_ends_exactly(tmp_path, mailchimp_emulator, kind):
+    """20,000 new members, 5 % of all requests hit: everyone is there once, tagged, and counted once."""
+    project = Project(tmp_path, mailchimp_emulator)
+    mailchimp_emulator.add_audience(AUDIENCE)
+    project.customers(range(PEOPLE))
+    mailchimp_emulator.fail(kind, on="both", probability=0.05, seed=KINDS.index(kind), times=None, seconds=0.05)
+
+    report = project.run()
+
+    mailchimp_emulator.heal()
+    hit = sum(1 for request in mailchimp_emulator.requests() if request["fault"])
+    assert hit > 0
+    assert (report.status, report.counts.added) == ("success", PEOPLE), report.error
+    assert report.counts.is_balanced()
+    found = project.members()
+    assert found.keys() == {address(number) for number in range(PEOPLE)}
+    assert {(member["status"], *member["tags"]) for member in found.values()} == {("subscribed", "Vip")}
+    assert project.plan().writes == 0
