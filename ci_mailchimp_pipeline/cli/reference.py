@@ -25,7 +25,7 @@ then holds `code`, `message` and `fix`.
 
 def reference() -> str:
     """The reference of every command, as Markdown."""
-    parent = click.Context(app, info_name="ci-mailchimp")
+    parent = click.Context(app, info_name="ci-mailchimp", **app.context_settings)
     sections = [_HEAD, _section(app, parent)]
     for name, command in app.commands.items():
         with click.Context(command, info_name=name, parent=parent) as context:

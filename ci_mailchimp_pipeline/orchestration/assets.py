@@ -70,7 +70,7 @@ def upstream_assets(config: Config) -> dg.AssetsDefinition:
             snapshot = take_upstream(config, folders.snapshots_base(config))
             prune(folders.snapshots_base(config), folders.KEEP)
             took = {FOUND: round(time.monotonic() - began, 3)}
-            shared = metadata.snapshot_metadata(config, snapshot) | took
+            shared = metadata.snapshot_metadata(config, snapshot, needed) | took
             found = [
                 (profiles, metadata.profiles_metadata(snapshot)),
                 (membership, metadata.membership_metadata(snapshot, needed)),
@@ -147,7 +147,7 @@ def _frame(
     context: dg.AssetExecutionContext, step: Step, export: Export
 ) -> tuple[list[Made], dg.Failure | None]:
     config, began = step.config, time.monotonic()
-    snapshot, read_seconds = _latest_snapshot(context, config)
+    snapshot, read_seconds = _latest_snapshot(context, config, export)
     folder = folders.run_folder(config, export.id, step.run_id)
     with connect(config, export) as client:
         frame = make_frame(config, export, snapshot, client, folder)
@@ -219,24 +219,34 @@ def _sync(step: Step, export: Export, chosen: SyncConfig, judged: folders.Judged
         return run.carry_out(judged.snapshot, judged.frame)
 
 
-def _latest_snapshot(context: dg.AssetExecutionContext, config: Config) -> tuple[Snapshot, float]:
-    """The snapshot that was materialized last, and what reading it took if this run did."""
+def _latest_snapshot(
+    context: dg.AssetExecutionContext, config: Config, export: Export
+) -> tuple[Snapshot, float]:
+    """The snapshot that was materialized last, and what reading it took if this run did.
+
+    Raises:
+        RunLaterError: ``no_snapshot``: there is none.
+        FixDataError: ``stale_snapshot``: it holds nobody of a segment that was declared later.
+    """
     event = context.instance.get_latest_materialization_event(UPSTREAM[0])
     found = event.asset_materialization.metadata if event and event.asset_materialization else {}
-    path = found.get("path")
     again = "materialize unified_profiles and segment_membership, then run again"
-    if event is None or path is None:
+    if event is None or "path" not in found:
         raise RunLaterError("no_snapshot", "the upstream was never materialized", fix=again)
-    try:
-        snapshot = load_snapshot(config.home / str(path.value))
-    except FixDataError:
-        failure = RunLaterError(
-            "no_snapshot", "the newest snapshot of the upstream is not there any more", fix=again
+    read = found[metadata.SEGMENTS_READ].value
+    if not {segment.name for segment in export.segments} <= set(read if isinstance(read, list) else ()):
+        raise FixDataError(
+            "stale_snapshot",
+            f"the snapshot is older than the declaration of export '{export.id}', and lacks a segment of it",
+            fix=again,
         )
+    try:
+        snapshot = load_snapshot(config.home / str(found["path"].value))
+    except FixDataError:
+        failure = RunLaterError("no_snapshot", "the newest snapshot is not there any more", fix=again)
     else:
-        seconds = found.get(FOUND)
-        own = event.run_id == context.run.run_id and seconds is not None
-        return snapshot, float(str(seconds.value)) if own and seconds else 0.0
+        own = event.run_id == context.run.run_id
+        return snapshot, float(str(found[FOUND].value)) if own else 0.0
     raise failure
 
 

@@ -17,6 +17,7 @@ from ci_mailchimp_pipeline.sources.base import Snapshot
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 SHOWN_REJECTED = 20
+SEGMENTS_READ = "segments_read"  # whose members a snapshot holds
 
 _MEANING = {
     "added": "new in the audience",
@@ -43,11 +44,12 @@ _COLUMNS = {
 }
 
 
-def snapshot_metadata(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+def snapshot_metadata(config: Config, snapshot: Snapshot, needed: tuple[str, ...]) -> dict[str, Any]:
     """Of both upstream assets."""
     return {
         "version": snapshot.version,
         "path": dg.MetadataValue.path(str(snapshot.folder.relative_to(config.home))),
+        SEGMENTS_READ: dg.MetadataValue.json(list(needed)),
     }
 
 

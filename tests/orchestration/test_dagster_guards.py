@@ -99,6 +99,18 @@ def test_frame_without_upstream_says_what_to_do(bench: Any) -> None:
     assert run.report.error.code == "no_snapshot"
 
 
+def test_frame_alone_refuses_a_snapshot_without_its_segment(bench: Any) -> None:
+    """A segment that was declared after the source was read would look empty."""
+    bench.project.segments["New"] = ["c00001"]
+    bench.run(*UPSTREAM)
+    bench.project.export("vip", segments=["Vip", "New"])
+
+    run = bench.run(FRAME)
+
+    assert run.report.error is not None
+    assert run.report.error.code == "stale_snapshot"
+
+
 def test_mass_exit_stops_the_sync_and_fails_its_check(bench: Any) -> None:
     """The check and the failure name the number and the way to allow it once."""
     bench.project.export("vip", guards={"max_exit_percent": 20, "max_rejected_percent": None})
