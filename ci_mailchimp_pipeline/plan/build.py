@@ -149,18 +149,20 @@ def _write_files(engine: Engine, settings: PlanSettings, route: Route, into: Pat
     _copy(
         engine, into, "tags",
         """
-        SELECT tag_key, action, subscriber_hash, email_address, leaving,
+        SELECT tag_key, action, subscriber_hash, email_address, customer_id, fingerprint, attempts, leaving,
                leaving AND tag_key = max(tag_key) OVER (PARTITION BY subscriber_hash) AS last_one
         FROM (
-            SELECT unnest(w.add_keys) AS tag_key, 'add' AS action, w.subscriber_hash, f.email_address, false AS leaving
+            SELECT unnest(w.add_keys) AS tag_key, 'add' AS action, w.subscriber_hash, f.email_address,
+                   f.customer_id, f.fingerprint, w.attempts, false AS leaving
             FROM wanted w JOIN frame f USING (subscriber_hash) WHERE w.op IN ('tag', 'move') AND NOT w.riding
             UNION ALL
-            SELECT d.tag_key, 'remove', d.subscriber_hash, f.email_address, false
-            FROM dropping d JOIN frame f USING (subscriber_hash)
+            SELECT d.tag_key, 'remove', w.subscriber_hash, f.email_address, f.customer_id, f.fingerprint, w.attempts, false
+            FROM dropping d JOIN wanted w USING (subscriber_hash) JOIN frame f USING (subscriber_hash)
             UNION ALL
-            SELECT tag_key, 'disown', subscriber_hash, NULL, false FROM disowned
+            SELECT tag_key, 'disown', subscriber_hash, NULL, NULL, NULL, 0, false FROM disowned
             UNION ALL
-            SELECT unnest(drop_keys), 'remove', subscriber_hash, address, true FROM leaving WHERE op = 'untag' AND NOT moving
+            SELECT unnest(drop_keys), 'remove', subscriber_hash, address, customer_id, NULL, 0, true
+            FROM leaving WHERE op = 'untag' AND NOT moving
         ) ORDER BY tag_key, action, subscriber_hash
         """,
     )  # fmt: skip
