@@ -33,7 +33,7 @@ class Hurried:
     def random(self) -> float:
         return 0.5
 
-    def wait(self, stopped: threading.Event, seconds: float) -> None:
+    def wait(self, stopped: threading.Event, seconds: float) -> None:  # noqa: ARG002
         with self._lock:
             self.waited += seconds
 

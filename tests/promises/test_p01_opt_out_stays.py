@@ -76,8 +76,8 @@ def test_who_opts_out_between_runs_is_left_alone_whatever_changes(project):
     changes = ("nothing", "data", "tag gained", "tag lost", "left", "came again")
     people = [(f"{action} {change}", action, change) for action in OPTED_OUT for change in changes]
     addresses = {name: address(number) for number, (name, *_) in enumerate(people)}
-    for name in addresses:
-        project.customer(name, addresses[name], "Vip", "Gold")
+    for name, written in addresses.items():
+        project.customer(name, written, "Vip", "Gold")
     project.customers([99], "Gold", "New")
     run(project)
     sent = len(bodies(project))
