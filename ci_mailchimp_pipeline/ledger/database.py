@@ -29,6 +29,7 @@ class Database:
         self._writing_engine = engine.execution_options(writing=True)
         self._meaning = meaning
         self._driver_error = engine.dialect.loaded_dbapi.Error
+        # Our threads queue here; between connections SQLite polls, up to 0.1 s at a time.
         self._one_writer = threading.Lock()
 
     @contextmanager

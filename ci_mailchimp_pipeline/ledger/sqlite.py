@@ -124,9 +124,8 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         else:
-            connection.execute(
-                "PRAGMA journal_mode = WAL"
-            )  # kept in the file; readers do not wait for the writer
+            # Kept in the file; readers do not wait for the writer.
+            connection.execute("PRAGMA journal_mode = WAL")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

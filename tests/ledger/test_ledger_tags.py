@@ -55,6 +55,21 @@ def test_pages_that_fail_adopt_nothing(ledger, lease, people, read):
     assert read(ledger, lease.audience, "foreign_tags") == []
 
 
+def test_whoever_adopts_first_is_right(ledger, lease, people, read):
+    """If the tag is adopted by somebody else while its carriers are being fetched, theirs stand."""
+
+    def pages():
+        ledger.adopt_tag(lease, "newsletter", [[people.hash(1)]])
+        yield [people.hash(1), people.hash(2)]
+
+    ledger.adopt_tag(lease, "Newsletter", pages())
+
+    assert [row["name"] for row in read(ledger, lease.audience, "tags")] == ["newsletter"]
+    assert [row["subscriber_hash"] for row in read(ledger, lease.audience, "foreign_tags")] == [
+        people.hash(1)
+    ]
+
+
 def test_fetching_pages_holds_up_nobody(ledger, lease, people):
     """While carriers are being fetched, batches of other threads are recorded."""
 
