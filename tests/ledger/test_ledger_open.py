@@ -34,13 +34,15 @@ def content(folder):
     }
 
 
-def test_all_files_are_private_while_open_and_after(home, ledger, lease, people):
-    """Folder 0700; ledger, log and shared memory 0600; the two helpers are gone when it is closed."""
-    ledger.record(lease, [people.acknowledged(1)], export="vip")
+def test_all_files_are_private_while_open_and_after(home, people):
+    """Folder 0700; ledger, log and shared memory 0600; closed, the ledger alone is left."""
+    with open_ledger(home) as ledger, ledger.lease(ledger.audience("a", "b"), "host:1") as lease:
+        ledger.record(lease, [people.acknowledged(1)], export="vip")
+        files = {path.name: mode(path) for path in home.iterdir()}
 
     assert mode(home) == 0o700
-    files = {path.name: mode(path) for path in home.iterdir()}
     assert files == dict.fromkeys(("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 384)
+    assert [path.name for path in home.iterdir()] == ["ledger.sqlite"]
 
 
 def test_a_ledger_that_others_could_read_is_closed_to_them(home):
