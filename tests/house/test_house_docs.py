@@ -196,7 +196,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 def _laid_over(shown: dict[str, Any]) -> str:
     """The repository's exports.yaml with what an example shows instead; a connection may leave out what it has."""
-    base = yaml.load((ROOT / "exports.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)
+    base = yaml.safe_load((ROOT / "exports.yaml").read_text(encoding="utf-8"))
     whole = base | shown
     (usual,) = base["connections"].values()
     added = {name: usual | keys for name, keys in shown.get("connections", {}).items()}
@@ -207,7 +207,7 @@ def _laid_over(shown: dict[str, Any]) -> str:
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_yaml_examples_load(block: Any, tmp_path: Path) -> None:
     """Each YAML example is read without a problem: alone, or laid over the repository's exports.yaml."""
-    shown = yaml.load(block.text, yaml.BaseLoader)  # every value as it is written: on and no stay words
+    shown = yaml.safe_load(block.text)
     path = tmp_path / "exports.yaml"
     path.write_text(block.text if "source" in shown else _laid_over(shown), encoding="utf-8")
 
