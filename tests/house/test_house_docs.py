@@ -1,7 +1,6 @@
 """The pages say what is true: every code, reason, command and link, and every example that can be read."""
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -34,9 +33,7 @@ PASSED_ON = {
 COMMAND_LINE = (2, "usage")  # what click itself finds
 PARTS = {"version", "source", "connections", "defaults", "exports", "alerts", "sandbox"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-SH, YAML, JSON, PYTHON = (
-    [block for page in PAGES for block in blocks(page, kind)] for kind in ("sh", "yaml", "json", "python")
-)
+YAML, PYTHON = ([block for page in PAGES for block in blocks(page, kind)] for kind in ("yaml", "python"))
 
 
 def _codes() -> set[tuple[int, str]]:
@@ -189,7 +186,7 @@ def _anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_says_what_it_is(page: Path) -> None:
     """A block names its language, so that a test knows how to try it."""
-    known = {"sh", "yaml", "json", "python", "text", "mermaid"}
+    known = {"sh", "yaml", "python", "text", "mermaid"}
 
     assert [str(block) for block in blocks(page) if block.language not in known] == []
 
@@ -215,14 +212,6 @@ def test_yaml_examples_load(block: Any, tmp_path: Path) -> None:
 
     assert set(shown) <= PARTS
     assert config.exports
-
-
-@pytest.mark.parametrize(
-    "block", JSON or [pytest.param(None, marks=pytest.mark.skip("no JSON on the pages"))], ids=str
-)
-def test_json_examples_are_json(block: Any) -> None:
-    """Each JSON example can be read."""
-    assert json.loads(block.text)
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
