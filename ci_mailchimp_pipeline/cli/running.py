@@ -1,5 +1,6 @@
 """Run exports through Dagster in this process, showing how far they are."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -67,9 +68,14 @@ def print_outcome(config: Config, outcome: Outcome) -> None:
     if outcome.interrupted:
         hints.print(outcome.interrupted)
     if any(report.run_id for report in outcome.reports):
-        hints.print(
-            f"in Dagster's page: DAGSTER_HOME={dagster_home(config.home)} dagster dev -w workspace.yaml"
-        )
+        hints.print(f"in Dagster's page: {page_command(config)}", soft_wrap=True)
+
+
+def page_command(config: Config) -> str:
+    """What to type to see the runs of *config* in Dagster's page."""
+    variables = {"DAGSTER_HOME": dagster_home(config.home), "CI_MAILCHIMP_CONFIG": config.path}
+    set_first = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
+    return f"{set_first} dagster dev -m ci_mailchimp_pipeline.definitions"
 
 
 def _skipped(config: Config, export: Export, options: SyncConfig) -> Report:

@@ -12,12 +12,11 @@ from rich.text import Text
 from ci_mailchimp_pipeline.cli.audience import AUDIENCE, FIELDS
 from ci_mailchimp_pipeline.cli.output import print_report, stdout, table
 from ci_mailchimp_pipeline.cli.planning import plan_exports
-from ci_mailchimp_pipeline.cli.running import run_exports
+from ci_mailchimp_pipeline.cli.running import page_command, run_exports
 from ci_mailchimp_pipeline.cli.sample import Sample, place_sample
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
-from ci_mailchimp_pipeline.orchestration.home import dagster_home
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.testing import Emulator
 
@@ -71,11 +70,7 @@ def tell(folder: Path | None) -> bool:
     )
     console.print(f"  ci-mailchimp --config {config.path} exports")
     console.print(f"  ci-mailchimp --config {config.path} rejected newsletter")
-    console.print(
-        f"  CI_MAILCHIMP_CONFIG={config.path} DAGSTER_HOME={dagster_home(config.home)} "
-        "dagster dev -m ci_mailchimp_pipeline.definitions",
-        soft_wrap=True,
-    )
+    console.print(f"  {page_command(config)}", soft_wrap=True)
     return not wrong and not told.failed
 
 

@@ -29,6 +29,7 @@ def test_too_many_rejected_rows_stop_before_anything_is_sent(bench: Any) -> None
     assert run.report.error.code == "max_rejected_percent"
     assert run.report.counts.rejected == 2
     assert "fix:" in run.failure()
+    assert "not.an.address" not in run.stored()
     assert bench.project.writes() == 0
     with bench.project.ledger() as ledger:
         assert [row.status for row in ledger.runs("vip")] == ["stopped"]
