@@ -110,7 +110,7 @@ class Calls:
 class Plan:
     """What a run would do, written under *folder* in the order it would do it.
 
-    Files (Parquet, each sorted as it is sent):
+    Folders of Parquet files, one file a range of hashes, each sorted as it is sent:
         ``posts``: members to upsert or bring back; ``moves``: addresses to change; ``tags``: (tag, member)
         pairs to add, to remove, or no longer to claim; ``leaving``: members this export lets go;
         ``suppressed``: people who are not sent, to be remembered.
@@ -133,27 +133,27 @@ class Plan:
     @property
     def posts(self) -> Path:
         """``op`` (upsert | return), bucket, address, merge values, tags; in subscriber-hash order."""
-        return self.folder / "posts.parquet"
+        return self.folder / "posts"
 
     @property
     def moves(self) -> Path:
         """Members whose address changes, with the old hash."""
-        return self.folder / "moves.parquet"
+        return self.folder / "moves"
 
     @property
     def tags(self) -> Path:
         """(tag, member, action) rows: add and remove for the calls of 500 per tag, disown for the ledger alone."""
-        return self.folder / "tags.parquet"
+        return self.folder / "tags"
 
     @property
     def leaving(self) -> Path:
         """``op`` (archive | archived_already | untag | release) for members no longer wanted."""
-        return self.folder / "leaving.parquet"
+        return self.folder / "leaving"
 
     @property
     def suppressed(self) -> Path:
         """People not sent, with the reason; only those the ledger does not know as such yet."""
-        return self.folder / "suppressed.parquet"
+        return self.folder / "suppressed"
 
     @property
     def writes_nothing(self) -> bool:

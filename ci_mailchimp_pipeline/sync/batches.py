@@ -12,12 +12,17 @@ Row = dict[str, Any]
 SLICE = 40 * BATCH  # rows read at once: the plan's row groups
 
 
+def scan(path: Path) -> pl.LazyFrame:
+    """The rows of a plan's file, its parts in their order."""
+    return pl.scan_parquet(path / "*.parquet")
+
+
 def rows_of(path: Path, *, where: pl.Expr | None = None) -> Iterator[Row]:
     """Yield the rows of *path* in order, those that hold *where* if it is given."""
-    scan = pl.scan_parquet(path)
-    total = int(scan.select(pl.len()).collect().item())
+    rows = scan(path)
+    total = int(rows.select(pl.len()).collect().item())
     for start in range(0, total, SLICE):
-        frame = scan.slice(start, SLICE).collect()
+        frame = rows.slice(start, SLICE).collect()
         yield from (frame if where is None else frame.filter(where)).iter_rows(named=True)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ci_mailchimp_pipeline.ledger import Acknowledged, Moved, Refused, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
+from ci_mailchimp_pipeline.mailchimp.answers import MoveAnswer
 from ci_mailchimp_pipeline.mailchimp.bodies import Move
 from ci_mailchimp_pipeline.plan.model import Plan
 from ci_mailchimp_pipeline.sync.batches import Row, rows_of
@@ -55,7 +56,7 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
         address=row["email_address"],
         customer_id=row["customer_id"],
     )
-    if answer.kind in ("address_taken", "gone"):
+    if answer.kind in ("address_taken", "gone") or _is_gone(writer, row, answer):
         moves.impossible.append(row)
     elif answer.kind == "refused" and answer.refusal is not None:
         refusal = answer.refusal
@@ -95,6 +96,12 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
         )
         writer.record(moved, held)
     return outcome
+
+
+def _is_gone(writer: Writer, row: Row, answer: MoveAnswer) -> bool:
+    """Whether a refusal means that there is no member to move: Mailchimp then complains of a missing status."""
+    refused = answer.refusal is not None and answer.refusal.code in ("unknown_refusal", "invalid_merge_value")
+    return refused and endpoints.member_status(writer.client, writer.audience_id, row["old_hash"]) is None
 
 
 def as_new_members(moves: Moves) -> list[Row]:

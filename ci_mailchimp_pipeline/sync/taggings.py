@@ -10,7 +10,7 @@ import polars as pl
 from ci_mailchimp_pipeline.ledger import Refused, Released, Retagged
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.plan.model import Plan
-from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
+from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of, scan
 from ci_mailchimp_pipeline.sync.moves import Moves
 from ci_mailchimp_pipeline.sync.tally import Outcome
 from ci_mailchimp_pipeline.sync.writer import Writer
@@ -36,7 +36,7 @@ def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> Non
     state = Taggings()
     settled = moves.settled_otherwise
     _disown(writer, plan, settled)
-    keys = pl.scan_parquet(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
+    keys = scan(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
     extra = [
         _removal(row, key)
         for row in moves.impossible
@@ -128,10 +128,10 @@ def _send(
 
 def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: Taggings) -> None:
     """Count the members that needed nothing but tag calls: updated when all of theirs were taken."""
-    posted = pl.scan_parquet(plan.posts).select("subscriber_hash")
-    moved = pl.scan_parquet(plan.moves).select("subscriber_hash")
+    posted = scan(plan.posts).select("subscriber_hash")
+    moved = scan(plan.moves).select("subscriber_hash")
     people = (
-        pl.scan_parquet(plan.tags)
+        scan(plan.tags)
         .filter(~pl.col("leaving") & (pl.col("action") != "disown"))
         .select(pl.col("subscriber_hash").unique())
         .join(posted, on="subscriber_hash", how="anti")

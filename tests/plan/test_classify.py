@@ -9,7 +9,7 @@ import pytest
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    return pl.read_parquet(path).to_dicts()
+    return pl.read_parquet(path / "*.parquet").to_dicts()
 
 
 def by_address(path: Path) -> dict[str, dict[str, Any]]:
