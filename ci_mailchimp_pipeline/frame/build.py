@@ -257,11 +257,9 @@ def _facts(engine: Engine, export: Export, work: Path) -> dict[str, Any]:
 
 
 def _digest(engine: Engine, frame: str, facts: Mapping[str, Any]) -> str:
-    """A hash of the counts and the rows: sums of the rows' MD5, which have no order to depend on."""
-    whole = (
-        "hex(subscriber_hash) || hex(fingerprint) || to_json([customer_id, email_address]) || to_json(tags)"
-    )
-    sums = engine.execute(
-        f"SELECT sum(md5_number_lower(r)), sum(md5_number_upper(r)) FROM (SELECT {whole} AS r FROM {frame})"
-    )
-    return hashlib.sha256(json.dumps([sums, facts]).encode()).hexdigest()
+    """A hash of the counts and the rows: the exclusive or of the rows' MD5, which has no order to depend on."""
+    row = "hex(subscriber_hash) || hex(fingerprint) || to_json([customer_id, email_address]) || to_json(tags)"
+    rows = engine.one(
+        f"SELECT bit_xor(md5_number({row})) FROM {frame}"
+    )  # no two rows are equal and cancel out
+    return hashlib.sha256(json.dumps([rows, facts]).encode()).hexdigest()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_mailchimp_pipeline.engine import array, identifier, open_engine, quoted, trimmed
@@ -41,6 +41,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_any_text_is_a_literal_and_a_name(text: str) -> None:
     """Quotes, backslashes and comments in names and values are letters."""
