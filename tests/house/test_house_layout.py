@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
@@ -13,9 +14,14 @@ from house.pages import PACKAGE, ROOT, files, modules, name_of
 
 import ci_mailchimp_pipeline
 from ci_mailchimp_pipeline import errors
+from ci_mailchimp_pipeline.cli.app import app
 
 LONGEST_MODULE = 400  # lines; 300 is what to aim at
 HEAVY = {"dagster", "duckdb", "pandera", "polars", "pydantic", "requests", "sqlalchemy"}
+NEVER = {
+    "attribute", "cache", "cohort", "delete", "execute", "job", "label", "lead", "list", "preview", "push", "state",
+    "stream", "subscriber", "user",
+}  # fmt: skip
 NAMELESS = {"common", "helper", "helpers", "manager", "misc", "tools", "util", "utils"}
 # A letter in brackets, so that this line is none of those it looks for.
 LOOSE = re.compile(
@@ -148,6 +154,20 @@ def test_every_module_has_a_name_that_says_something() -> None:
 
     assert "plan" in names
     assert not names & NAMELESS
+
+
+def test_people_read_one_word_for_one_thing() -> None:
+    """No key of exports.yaml, no command and no option uses a word that the vocabulary excludes."""
+    schema = json.loads((ROOT / "exports.schema.json").read_text(encoding="utf-8"))
+    keys = {key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})}
+    options = {name for each in app.commands.values() for option in each.params for name in option.opts}
+
+    words = {
+        word for name in keys | options | set(app.commands) for word in re.split(r"[^a-z]+", name.lower())
+    }
+
+    assert {"audience", "segments", "exports", "json"} <= words
+    assert not words & NEVER
 
 
 def test_public_names_are_there() -> None:
