@@ -132,6 +132,9 @@ def _remember(step: Step, export: Export, report: Report) -> None:
     now = time.time()
     try:
         with open_ledger(step.config.home, step.config.ledger_url) as ledger:
+            known = ledger.last_run(export.id)
+            if known is not None and known.run_id == step.run_id and known.finished_at is not None:
+                return  # the sync itself said how it ended; what failed came after it
             ledger.start_run(
                 RunRow(
                     run_id=step.run_id,

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from ci_mailchimp_pipeline.sync.batches import rows_of
+import polars as pl
+
+BLOCK = 10_000  # rows in memory at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +23,18 @@ class Rejected:
 
 def rejected_rows(path: Path, *, limit: int | None = None) -> Iterator[Rejected]:
     """Yield the rows of ``rejected.parquet`` at *path* in their order, at most *limit* of them."""
-    for row in islice(rows_of(path), limit):
-        yield Rejected(
-            row=row["row"],
-            customer_id=row["customer_id"],
-            reason=row["reason"],
-            field=row["field"],
-            address=row["email_address"],
-        )
+    rows = pl.scan_parquet(path, glob=False)
+    there = int(rows.select(pl.len()).collect().item())
+    total = there if limit is None else min(limit, there)
+    for start in range(0, total, BLOCK):
+        for row in rows.slice(start, min(BLOCK, total - start)).collect().iter_rows(named=True):
+            yield Rejected(
+                row=row["row"],
+                customer_id=row["customer_id"],
+                reason=row["reason"],
+                field=row["field"],
+                address=row["email_address"],
+            )
 
 
 def masked(address: str | None) -> str:
