@@ -171,7 +171,8 @@ class Project:
 
     @staticmethod
     def _made(path: Path) -> Path:
-        path.mkdir(mode=0o700, parents=True)
+        for folder in (*reversed(path.parents), path):  # ``parents=True`` would make them readable to others
+            folder.mkdir(mode=0o700, exist_ok=True)
         return path
 
 
