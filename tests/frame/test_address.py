@@ -141,11 +141,15 @@ ADDRESSES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(address=ADDRESSES)
-def test_sql_and_python_agree(connection: duckdb.DuckDBPyConnection, address: str) -> None:
+@settings(max_examples=30, deadline=None)
+@given(addresses=st.lists(ADDRESSES, min_size=10, max_size=30))
+def test_sql_and_python_agree(addresses: list[str]) -> None:
     """The frame and a single look-up judge and hash every address alike."""
-    problem, key = _in_sql(connection, address)
+    with duckdb.connect() as connection:
+        in_sql = [_in_sql(connection, address) for address in addresses]
 
-    assert problem == address_problem(address)
-    assert problem is not None or key == subscriber_hash(address)
+    assert [problem for problem, _ in in_sql] == [address_problem(address) for address in addresses]
+    sent = [
+        (address, key) for address, (problem, key) in zip(addresses, in_sql, strict=True) if problem is None
+    ]
+    assert [key for _, key in sent] == [subscriber_hash(address) for address, _ in sent]
