@@ -16,19 +16,15 @@ def owners(export: Export) -> list[str]:
 
 def frame_description(export: Export) -> str:
     """What the frame holds, and from where."""
-    mapped = [f"| {tag} | {', '.join(source.columns)} |" for tag, source in export.fields.items()]
+    mapped = [f"| {tag} | {_plain(', '.join(source.columns))} |" for tag, source in export.fields.items()]
     lines = [
         f"Who of **{_plain(export.display_name)}** is to be in the audience, validated: one row an address.",
         "Rows that are unfit are kept beside it, each with its reason.",
-        "",
-        "| merge field | column |",
-        "|---|---|",
-        f"| EMAIL | {_plain(export.email)} |",
-        *mapped,
     ]
     if export.require:
-        told = ", ".join(f"{column} = {value}" for column, value in export.require.items())
-        lines += ["", f"Only profiles with {_plain(told)}."]
+        told = ", ".join(f"{column} = {_value(value)}" for column, value in export.require.items())
+        lines.append(f"Only profiles with {_plain(told)}.")
+    lines += ["", "| merge field | column |", "|---|---|", f"| EMAIL | {_plain(export.email)} |", *mapped]
     return "\n".join(lines)
 
 
@@ -48,6 +44,13 @@ def sync_description(config: Config, export: Export) -> str:
             *tags,
         ]
     )
+
+
+def _value(value: object) -> str:
+    """A value of ``require`` as it stands in the file."""
+    if isinstance(value, tuple):
+        return " or ".join(_value(each) for each in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(text: str) -> str:

@@ -133,9 +133,7 @@ def summary(report: Report) -> str:
         ("Refused", report.refused_reasons),
         ("Left", report.exit_reasons),
     ):
-        if reasons:
-            told = ", ".join(f"{reason} {people:,}" for reason, people in sorted(reasons.items()))
-            lines.append(f"- {title}: {told}")
+        lines += [f"- {title}: {reason} {people:,}" for reason, people in sorted(reasons.items())]
     lines += [f"- {warning}" for warning in report.warnings]
     return "\n".join(lines).rstrip()
 
