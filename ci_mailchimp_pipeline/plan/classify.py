@@ -174,7 +174,8 @@ def _leaving(settings: PlanSettings) -> str:
 
     ``moving`` rows leave only if their move turns out to be impossible. People whose row is rejected, or whose
     new address Mailchimp refuses, have not left: what we hold on them stays as it is. People Mailchimp will not
-    let us write to keep their hold until they can be written to again.
+    let us write to keep their hold until they can be written to again. Whom we archived and somebody else
+    brought back loses our tags, and is not archived a second time.
     """
     since = settings.unfinished_since
     unfinished = "NULL" if since is None else repr(since - ANSWER_DELAY_SECONDS)
@@ -187,7 +188,8 @@ def _leaving(settings: PlanSettings) -> str:
                  ELSE 'untag' END AS op
         FROM (
             SELECT h.subscriber_hash, m.address, m.customer_id, s.status AS seen,
-                {on_exit} = 'archive' AND m.created_by_us = 1 AND NOT coalesce(p.held_by_others, false) AS removable,
+                {on_exit} = 'archive' AND m.created_by_us = 1 AND m.state <> 'archived_by_us'
+                    AND NOT coalesce(p.held_by_others, false) AS removable,
                 w.old_hash IS NOT NULL AS moving,
                 list_filter(h.keys, lambda k: NOT list_contains(coalesce(p.keys, []), k)) AS drop_keys
             FROM mine_here h
@@ -195,7 +197,7 @@ def _leaving(settings: PlanSettings) -> str:
             LEFT JOIN seen_here s USING (subscriber_hash)
             LEFT JOIN protected_here p USING (subscriber_hash)
             LEFT JOIN (SELECT old_hash FROM wanted WHERE op = 'move') w ON w.old_hash = h.subscriber_hash
-            WHERE m.state <> 'archived_by_us'
+            WHERE (m.state <> 'archived_by_us' OR s.status IS DISTINCT FROM 'archived')
               AND NOT EXISTS (FROM frame_here f WHERE f.subscriber_hash = h.subscriber_hash)
               AND NOT EXISTS (FROM rejected r WHERE r.reason <> 'no_profile' AND r.customer_id = m.customer_id)
               AND NOT EXISTS (FROM wanted x WHERE x.op = 'refused' AND x.customer_id = m.customer_id)

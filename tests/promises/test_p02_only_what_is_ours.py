@@ -251,6 +251,23 @@ def test_who_is_gone_from_mailchimp_is_let_go_once(project, on_exit):
     assert quiet(project).counts.exited == 0
 
 
+def test_who_was_brought_back_by_somebody_else_only_loses_our_tag(project):
+    """Archived by us, un-archived by hand, still in no segment: our tag is taken, and nobody is archived again."""
+    project.export("vip", on_exit="archive")
+    project.customers([1, 2])
+    run(project)
+    project.leave("c00001")
+    run(project)
+    project.emulator.people("resubscribe", AUDIENCE, ADA)
+
+    report = run(project)
+
+    assert (report.counts.exited, report.counts.archived) == (1, 0)
+    assert member(project, ADA)["status"] == "subscribed"
+    assert member(project, ADA)["tags"] == []
+    quiet(project)
+
+
 def test_a_profile_that_vanished_is_an_exit_reported_apart(project):
     """Gone from the source, not only from the segment: untagged, with a reason of its own."""
     project.customers([1, 2, 3])
