@@ -52,7 +52,13 @@ class PipelineError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, code: str, message: str, *, fix: str = "", place: Place | None = None, problems: Sequence[Problem] = ()
+        self,
+        code: str,
+        message: str,
+        *,
+        fix: str = "",
+        place: Place | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         self.code = code
         self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(message, fix, place),)

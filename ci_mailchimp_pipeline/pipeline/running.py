@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -106,7 +107,7 @@ class ExportRun:
             RunRow(
                 run_id=run_id,
                 export=self.export.id,
-                connection=self.export.connection,
+                connection=connection_of(self.config, self.export).id,
                 status="running",
                 trigger=self.occasion.trigger,
                 config_digest=self.config.digest,
@@ -123,7 +124,7 @@ class ExportRun:
             ledger.finish_run(
                 run_id,
                 self.export.id,
-                report.status,
+                "failed" if report.status == "planned" else report.status,  # planned is never an end
                 plan_id=report.plan_id,
                 members=report.members,
                 audience=self.audience,
@@ -244,5 +245,5 @@ class ExportRun:
             self.steps[name] = time.monotonic() - began
 
 
-def _status(error: PipelineError) -> str:
+def _status(error: PipelineError) -> Literal["stopped", "failed"]:
     return "stopped" if isinstance(error, SafetyStopError) else "failed"

@@ -84,8 +84,8 @@ def _calls(
         yield from planned("remove")
         yield from extra
 
-    for adds, removes in zip_longest(batches_of(planned("add")), batches_of(removals()), fillvalue=[]):
-        yield list(adds), list(removes)
+    nobody: list[Row] = []
+    yield from zip_longest(batches_of(planned("add")), batches_of(removals()), fillvalue=nobody)
 
 
 def _send(

@@ -6,6 +6,7 @@ from ci_mailchimp_pipeline.errors import RunLaterError, SafetyStopError
 from ci_mailchimp_pipeline.ledger import Acknowledged, Refused, Released, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.bodies import Return, Upsert, returning, upsert
+from ci_mailchimp_pipeline.mailchimp.refusals import RefusalKind
 from ci_mailchimp_pipeline.plan.model import Plan, ReturnProof
 from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
 from ci_mailchimp_pipeline.sync.tally import Outcome
@@ -133,7 +134,7 @@ def _accept(
 
 
 def _refuse(
-    writer: Writer, row: Row, outcome: Outcome, *, kind: str, code: str, field: str | None
+    writer: Writer, row: Row, outcome: Outcome, *, kind: RefusalKind, code: str, field: str | None
 ) -> Refused:
     if row["bucket"] != "moved":
         (outcome.suppressed if kind == "suppress" else outcome.refused)[code] += 1

@@ -1,6 +1,6 @@
 """What every writing step shares: where to send, where to record, and since when an answer may be our own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from ci_mailchimp_pipeline.mailchimp.bodies import merge_value
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.sync.batches import Row
 from ci_mailchimp_pipeline.sync.tally import Outcome, Tally
-from ci_mailchimp_pipeline.sync.workers import Answer, Work, in_parallel
+from ci_mailchimp_pipeline.sync.workers import Work, in_parallel
 
 # Retry a temporary refusal after 5 minutes, 1, 2 and then every 7 days: the rhythm at which Mailchimp
 # accepts a person again who "signed up to a lot of lists" (mc4wp issues 506 and 771).
@@ -51,13 +51,12 @@ class Writer:
         if rows:
             self.ledger.record(self.lease, rows, export=self.export.id)
 
-    def each(self, work: Any, do: Callable[[Work], Outcome]) -> None:
+    def each(self, work: Iterable[Work], do: Callable[[Work], Outcome]) -> None:
         """Do all of *work*, several requests at once, counting each outcome as it is recorded."""
         in_parallel(work, do, workers=self.workers, on_done=self.count, stop=self.client.stop)
 
-    def count(self, outcome: Answer) -> None:
+    def count(self, outcome: Outcome) -> None:
         """Count one batch's outcome and show the progress."""
-        assert isinstance(outcome, Outcome)  # noqa: S101 (the type variable of the pool is wider than ours)
         self.tally.add(outcome)
         self.done += 1
         self.progress(self.done)
