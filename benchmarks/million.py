@@ -63,6 +63,7 @@ class Measured:
     by_route: dict[str, int] = field(default_factory=dict)
 
     def row(self) -> str:
+        """One line of the table."""
         steps = "  ".join(f"{name} {seconds:.1f}" for name, seconds in self.document["steps"].items())
         return (
             f"{self.profiles:>9,} {self.what:<16} {self.wall:>7.1f} s wall {self.cpu:>7.1f} s cpu "
@@ -74,7 +75,11 @@ def make_source(folder: Path, profiles: int, *, changed: bool = False, left: boo
     """Invented people with 20 columns, as Parquet; 1 in 100 changed or gone."""
     with duckdb.connect() as connection:
         wide = ", ".join(f"md5('{n}' || i) AS Attribute{n}" for n in range(14))
-        town = "CASE WHEN i % 100 = 7 THEN 'Newtown' ELSE 'Town ' || i % 500 END" if changed else "'Town ' || i % 500"
+        town = (
+            "CASE WHEN i % 100 = 7 THEN 'Newtown' ELSE 'Town ' || i % 500 END"
+            if changed
+            else "'Town ' || i % 500"
+        )
         rows = f"FROM range({profiles}) t(i)" + (" WHERE i % 100 <> 13" if left else "")
         connection.execute(
             f"""
@@ -92,7 +97,11 @@ def make_source(folder: Path, profiles: int, *, changed: bool = False, left: boo
 def run(folder: Path, what: str, profiles: int, emulator: Emulator) -> Measured:
     """One ``ci-mailchimp run`` as a user starts it, in a process of its own."""
     emulator.forget_requests()
-    environment = {**os.environ, "MAILCHIMP_API_KEY": API_KEY, "CI_MAILCHIMP_CONFIG": str(folder / "exports.yaml")}
+    environment = {
+        **os.environ,
+        "MAILCHIMP_API_KEY": API_KEY,
+        "CI_MAILCHIMP_CONFIG": str(folder / "exports.yaml"),
+    }
     began = time.monotonic()
     with (folder / "out.json").open("w") as out:
         command = [sys.executable, "-m", "ci_mailchimp_pipeline", "run", "everybody", "--json"]
@@ -158,9 +167,13 @@ def plot(measured: list[Measured], path: Path) -> None:
 
 def main() -> None:
     """Measure, print, plot."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--profiles", type=int, default=1_000_000)
-    parser.add_argument("--compare", type=int, default=100_000, help="a smaller size to compare memory with; 0: none")
+    parser.add_argument(
+        "--compare", type=int, default=100_000, help="a smaller size to compare memory with; 0: none"
+    )
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     measured = [each for size in (options.compare, options.profiles) if size for each in measure(size)]

@@ -19,7 +19,8 @@ def write_files(
         f"""
         CREATE VIEW routed AS
         SELECT * EXCLUDE (op),
-            op IN ('tag', 'move') AND len(add_keys) > 0 AND NOT list_has_all({array(sorted(route.by_call))}, add_keys) AS riding,
+            op IN ('tag', 'move') AND len(add_keys) > 0
+                AND NOT list_has_all({array(sorted(route.by_call))}, add_keys) AS riding,
             CASE WHEN op = 'tag' AND riding THEN 'upsert' ELSE op END AS op
         FROM wanted
         """

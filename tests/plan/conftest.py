@@ -45,16 +45,19 @@ def print_of(first_name: str | None) -> bytes:
     return hashlib.md5(f"FNAME={first_name}".encode()).digest()
 
 
+SETTINGS = PlanSettings(
+    export="vip", on_exit="remove_tag", new_members="subscribed", merge_tags=("FNAME",),
+    known_tags=frozenset({"vip", "news", "old"}), now=1_000.0,
+)  # fmt: skip
+
+
 @dataclass
 class World:
     """Rows per input file; ``plan`` writes them and builds the plan."""
 
     folder: Path
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
-    settings: PlanSettings = PlanSettings(
-        export="vip", on_exit="remove_tag", new_members="subscribed", merge_tags=("FNAME",),
-        known_tags=frozenset({"vip", "news", "old"}), now=1_000.0,
-    )  # fmt: skip
+    settings: PlanSettings = SETTINGS
     runs: int = 0
 
     def want(

@@ -16,7 +16,7 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 
 
-class Crash(BaseException):  # noqa: N818 (it stands for the power cord)
+class Crash(BaseException):
     """The process is gone at this very moment."""
 
 
