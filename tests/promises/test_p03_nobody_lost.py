@@ -213,6 +213,29 @@ def test_a_customer_who_is_in_a_segment_twice_counts_once(project):
     assert report.counts.profiles == report.counts.added == 2
 
 
+def test_customers_who_share_an_address_are_one_member_with_the_tags_of_all(project):
+    """The preferred profile gives the data, every profile its tags; when one leaves, only its tag goes."""
+    project.export("vip", segments=["Vip", "Gold", "Silver"], prefer=["Income desc"])
+    project.customer("c1", ADA, "Vip", Income="9")
+    project.customer("c2", ADA.title(), "Gold", Income="100")
+    project.customer("c3", f" {ADA}", "Silver", Income="")
+    project.customer("c4", address(4), "Silver")
+
+    first = run(project)
+    tags = [there["tags"] for there in project.members().values()]
+    project.leave("c2", "Gold")
+    project.customer("c5", address(5), "Gold")
+    second = run(project)
+
+    assert (first.counts.added, first.counts.merged) == (2, 2)
+    assert sorted(tags) == [["Gold", "Silver", "Vip"], ["Silver"]]
+    assert (second.counts.merged, second.counts.exited, second.counts.tags_removed) == (1, 0, 1)
+    found = next(there for who, there in project.members().items() if who.lower() == ADA)
+    assert found["tags"] == ["Silver", "Vip"]
+    assert found["merge_fields"]["FNAME"] == "Firstc1"
+    quiet(project)
+
+
 def test_names_arrive_as_they_are_written(project):
     """Apostrophes, quotes, umlauts and other scripts are not changed on the way."""
     names = ["O'Brien", 'Ann "Annie"', "Zoë", "Łukasz", "李", "d'Arc, Jeanne; \\ %s {x}", "👩‍🚀"]
