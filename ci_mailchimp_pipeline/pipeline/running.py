@@ -143,6 +143,7 @@ class ExportRun:
                 status="failed",
                 dry_run=False,
                 counts=failed.counts,
+                requests=0,
             )
             tally = Tally(plan)
             try:
@@ -231,7 +232,8 @@ class ExportRun:
         return replace(
             report,
             run_id=self.occasion.run_id,
-            requests=self.client.requests + frame_requests,
+            # A dry run says what a run will need; any other says what was sent.
+            requests=report.requests or self.client.requests + frame_requests,
             seconds=sum(self.steps.values()),
             steps=dict(self.steps),
         )
