@@ -107,14 +107,6 @@ def _libraries(node: ast.AST) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_help_is_light() -> None:
-    """``ci-mailchimp --help`` loads neither Dagster nor an engine nor a client."""
-    loaded = _imported("-m", "ci_mailchimp_pipeline", "--help")
-
-    assert "click" in loaded
-    assert not loaded & HEAVY
-
-
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
