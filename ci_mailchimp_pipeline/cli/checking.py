@@ -11,6 +11,7 @@ from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Account
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.retry import SOMEBODY_WAITS
 from ci_mailchimp_pipeline.orchestration.home import private_files
 from ci_mailchimp_pipeline.pipeline.planning import authorization_of, connect_to
 from ci_mailchimp_pipeline.pipeline.upstream import unknown_columns, unknown_segments, why_not
@@ -134,7 +135,9 @@ class _Checks:
     def _mailchimp(self, export: Export, connection: Connection) -> None:
         def with_client(read: Callable[[MailchimpClient], T]) -> Callable[[], T]:
             def reading() -> T:
-                client: AbstractContextManager[MailchimpClient] = connect_to(self.config, connection)
+                client: AbstractContextManager[MailchimpClient] = connect_to(
+                    self.config, connection, limits=SOMEBODY_WAITS
+                )
                 with client as opened:
                     return read(opened)
 

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 class RetryLimits:
     """Every bound of one call, so that nothing waits, reads or grows for ever. Times are seconds."""
 
-    tries: int = 12
-    """Requests sent for one call, the first included."""
+    tries: int = 8
+    """Requests sent for one call, the first included: about two minutes of waiting, then a later run does better."""
     seconds: float = 900
     """Spent on one call: its requests and its waits, not its place in the queue for a permit."""
     first_wait: float = 1
@@ -29,6 +29,8 @@ class RetryLimits:
 
 
 DEFAULT_LIMITS = RetryLimits()
+SOMEBODY_WAITS = RetryLimits(tries=3, seconds=60)
+"""For a look that somebody waits for: who is busy is said, not waited out."""
 
 
 def wait_before_next(tries: int, limits: RetryLimits, *, chance: float, retry_after: float = 0) -> float:

@@ -14,6 +14,7 @@ from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Tag
 from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_root_for
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.retry import DEFAULT_LIMITS, RetryLimits
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import unknown_columns, unknown_segments
 from ci_mailchimp_pipeline.plan.build import build_plan, count_strangers
@@ -105,7 +106,11 @@ def authorization_of(
 
 
 def connect_to(
-    config: Config, connection: Connection, environ: Mapping[str, str] = os.environ
+    config: Config,
+    connection: Connection,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    limits: RetryLimits = DEFAULT_LIMITS,
 ) -> MailchimpClient:
     """A client for *connection*; the secret is read now."""
     authorization = authorization_of(config, connection, environ)
@@ -113,6 +118,7 @@ def connect_to(
         api_root=connection.api_root or api_root_for(authorization),
         authorization=authorization,
         max_connections=connection.max_connections,
+        limits=limits,
     )
 
 
