@@ -90,6 +90,8 @@ def _typed(schema: Mapping[str, Any], value: str) -> Any:
         return int(value)
     if schema.get("type") == "boolean" and value in ("true", "false"):
         return value == "true"
+    if schema.get("type") == "array":  # Mailchimp takes them with commas between
+        return value.split(",")
     return value
 
 
