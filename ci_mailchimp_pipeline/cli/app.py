@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.cli.plan import plan
 from ci_mailchimp_pipeline.cli.rejected import rejected
 from ci_mailchimp_pipeline.cli.run import run
 from ci_mailchimp_pipeline.cli.schema import schema
+from ci_mailchimp_pipeline.cli.up import up
 
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended: 128 + SIGINT
 RUN_LATER = 4
@@ -23,7 +24,7 @@ RUN_LATER = 4
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[demo, check, plan, run, rejected, exports, connections, schema, emulator],
+    commands=[up, demo, check, plan, run, rejected, exports, connections, schema, emulator],
 )
 @click.option("--config", **CONFIG)
 @click.version_option(package_name="ci-mailchimp-pipeline", message="%(prog)s %(version)s")

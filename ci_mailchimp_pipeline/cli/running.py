@@ -1,5 +1,6 @@
 """Run exports through Dagster in this process, showing how far they are."""
 
+import os
 import shlex
 import signal
 import sys
@@ -13,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ci_mailchimp_pipeline.cli.output import print_report, stderr, stdout
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
-from ci_mailchimp_pipeline.orchestration.home import dagster_home
 from ci_mailchimp_pipeline.orchestration.launch import open_instance, run_export
 from ci_mailchimp_pipeline.orchestration.session import Session
 from ci_mailchimp_pipeline.pipeline.report import Report, exit_code
@@ -73,9 +73,10 @@ def print_outcome(config: Config, outcome: Outcome) -> None:
 
 def page_command(config: Config) -> str:
     """What to type to see the runs of *config* in Dagster's page."""
-    variables = {"DAGSTER_HOME": dagster_home(config.home), "CI_MAILCHIMP_CONFIG": config.path}
-    set_first = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
-    return f"{set_first} dagster dev -m ci_mailchimp_pipeline.definitions"
+    home = (
+        f"CI_MAILCHIMP_HOME={shlex.quote(str(config.home))} " if os.environ.get("CI_MAILCHIMP_HOME") else ""
+    )
+    return f"{home}ci-mailchimp up --config {shlex.quote(str(config.path))}"
 
 
 def _skipped(config: Config, export: Export, options: SyncConfig) -> Report:

@@ -60,6 +60,12 @@ def find_config(path: str | Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
+def find_home(file: Path, environ: Mapping[str, str]) -> Path:
+    """Return the state folder of the configuration *file*: CI_MAILCHIMP_HOME, else .ci_mailchimp beside it."""
+    given = environ.get("CI_MAILCHIMP_HOME")
+    return Path(given).expanduser().absolute() if given else file.parent / ".ci_mailchimp"
+
+
 def shown_path(path: Path) -> str:
     """Return *path* as messages show it: relative to the current folder when below it."""
     cwd = Path.cwd()
@@ -107,7 +113,7 @@ def load_config(
     return Config(
         path=file,
         folder=file.parent,
-        home=_home(file, environ),
+        home=find_home(file, environ),
         ledger_url=environ.get("CI_MAILCHIMP_LEDGER") or None,
         sandbox=bool(sandbox) or declared.file.sandbox,
         source_type=declared.source_type,
@@ -118,11 +124,6 @@ def load_config(
         digest=hashlib.sha256(data).hexdigest(),
         _tree=tree,
     )
-
-
-def _home(file: Path, environ: Mapping[str, str]) -> Path:
-    given = environ.get("CI_MAILCHIMP_HOME")
-    return Path(given).expanduser().absolute() if given else file.parent / ".ci_mailchimp"
 
 
 def _leak(text: str, offset: int, name: str) -> Problem:

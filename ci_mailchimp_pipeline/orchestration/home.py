@@ -9,6 +9,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError
 
 PRIVATE = 0o077  # the permission bits that group and others lose
 SETTINGS = "dagster.yaml"
+WORKSPACE = Path(__file__).with_name("workspace.yaml")  # what Dagster is to load: our definitions
 
 # One sync per connection at a time; a killed run gives its place back; nothing is reported to anybody.
 _DAGSTER_YAML = """\
