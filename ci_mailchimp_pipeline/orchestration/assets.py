@@ -134,6 +134,7 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
             shown = metadata.sync_metadata(declared, export, report, judged.frame)
             if report.status == "success" and not report.dry_run:
                 folders.prune_frames(declared, export.id)
+            step.tell(report)
         yield from checks.sync_results(export, report)
         if report.error is not None:
             raise as_failure(report.error)

@@ -7,9 +7,9 @@ a known error becomes its message and fix, an unknown one its class and the numb
 import secrets
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,17 @@ import msgspec
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.ledger import RunRow, open_ledger
+from ci_mailchimp_pipeline.ledger.records import RunStatus
+from ci_mailchimp_pipeline.orchestration.alerts import tell
 from ci_mailchimp_pipeline.orchestration.home import private_files
 from ci_mailchimp_pipeline.orchestration.session import current_session, waits
 from ci_mailchimp_pipeline.pipeline.report import Report
 
 TRIGGER = "ci_mailchimp/trigger"
 PAGE = "page"  # somebody pressed Materialize, or Dagster itself started the run
+ATTEMPT = "ci_mailchimp/attempt"
+UNATTENDED = ("refresh", "schedule")
+MAX_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class Step:
     Attributes:
         export: Whose step; for the upstream's, the export whose job it is, or None when all are materialized.
         dry_run: Whether the run's sync would write; a dry run leaves no row in the ledger.
+        tell: Sends the alerts that a report of the export calls for.
     """
 
     config: Config
@@ -42,6 +48,7 @@ class Step:
     run_id: str
     trigger: str
     dry_run: bool
+    tell: Callable[[Report], None] = field(default=lambda _report: None, repr=False)
 
     @classmethod
     def of(
@@ -50,16 +57,41 @@ class Step:
         """The step that *context* is about."""
         run = context.run
         export = export or config.exports.get(run.job_name)
-        ops: Mapping[str, Any] = run.run_config.get("ops", {})  # type: ignore[assignment]  # Dagster says object
-        sync = ops.get(f"{export.id}__mailchimp_sync", {}) if export else {}
+
+        def tell_of(report: Report) -> None:
+            if export is not None:
+                tell(
+                    config,
+                    export,
+                    report,
+                    instance=context.instance,
+                    run_id=run.run_id,
+                    final=is_final(run.tags),
+                    log=context.log.warning,
+                )
+
         return cls(
             config=config,
             export=export,
             name=name,
             run_id=run.run_id,
             trigger=run.tags.get(TRIGGER, PAGE),
-            dry_run=config.sandbox or bool(sync.get("config", {}).get("dry_run")),
+            dry_run=config.sandbox or (export is not None and is_dry(run, export)),
+            tell=tell_of,
         )
+
+
+def is_dry(run: dg.DagsterRun, export: Export) -> bool:
+    """Whether *run* was asked not to send for *export*."""
+    ops: Mapping[str, Any] = run.run_config.get("ops", {})  # type: ignore[assignment]  # Dagster says object
+    sync = ops.get(f"{export.id}__mailchimp_sync", {})
+    return bool(sync.get("config", {}).get("dry_run"))
+
+
+def is_final(tags: Mapping[str, str]) -> bool:
+    """Whether no further try follows by itself when the run with *tags* fails."""
+    attempt = tags.get(ATTEMPT, "1")
+    return tags.get(TRIGGER) not in UNATTENDED or (attempt.isdecimal() and int(attempt) >= MAX_ATTEMPTS)
 
 
 @contextmanager
@@ -114,7 +146,8 @@ def failed(step: Step, error: PipelineError, report: Report | None = None) -> dg
         )
         current_session().report = report
         if not step.dry_run:
-            _remember(step, step.export, report)
+            remember(step.config, step.export, report, trigger=step.trigger, now=time.time())
+            step.tell(report)
     return as_failure(error)
 
 
@@ -127,31 +160,28 @@ def as_failure(error: PipelineError) -> dg.Failure:
     )
 
 
-def _remember(step: Step, export: Export, report: Report) -> None:
-    """Note in the ledger that a run ended before its sync; the reason of the failure comes first, so never raises."""
-    now = time.time()
+def remember(config: Config, export: Export, report: Report, *, trigger: str, now: float) -> None:
+    """Note in the ledger how a run ended that could not itself; the reason of the failure comes first, so never raises."""
+    run_id = report.run_id or ""
     try:
-        with open_ledger(step.config.home, step.config.ledger_url) as ledger:
-            known = ledger.last_run(export.id)
-            if known is not None and known.run_id == step.run_id and known.finished_at is not None:
+        with open_ledger(config.home, config.ledger_url) as ledger:
+            rows = [row for row in ledger.runs(export.id) if row.run_id == run_id]
+            if any(row.finished_at is not None for row in rows):
                 return  # the sync itself said how it ended; what failed came after it
-            ledger.start_run(
-                RunRow(
-                    run_id=step.run_id,
-                    export=export.id,
-                    connection=export.connection or "",
-                    trigger=step.trigger,
-                    config_digest=step.config.digest,
-                    started_at=now - report.seconds,
+            if not rows:
+                ledger.start_run(
+                    RunRow(
+                        run_id=run_id,
+                        export=export.id,
+                        connection=export.connection or "",
+                        trigger=trigger,
+                        config_digest=config.digest,
+                        started_at=now - report.seconds,
+                    )
                 )
-            )
             document = msgspec.json.encode(report.as_json()).decode()
-            ledger.finish_run(
-                step.run_id,
-                export.id,
-                "stopped" if report.status == "stopped" else "failed",
-                document=document,
-            )
+            ended: RunStatus = "stopped" if report.status == "stopped" else "failed"
+            ledger.finish_run(run_id, export.id, ended, document=document)
     except PipelineError:
         return
 
