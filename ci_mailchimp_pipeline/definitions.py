@@ -15,15 +15,13 @@ class BrokenConfigError(Exception):
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets and jobs of the exports in CI_MAILCHIMP_CONFIG, else ./exports.yaml.
+    """Assets, jobs and triggers of the exports in CI_MAILCHIMP_CONFIG, else ./exports.yaml.
 
     Raises:
         BrokenConfigError: Every problem in the file.
     """
     try:
-        config = load_config(environ=os.environ)
+        return build_definitions(load_config(environ=os.environ))
     except PipelineError as error:
         problems = str(error)
-    else:
-        return build_definitions(config)
     raise BrokenConfigError(f"\n{problems}")

@@ -13,10 +13,11 @@ from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
 from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
 from ci_mailchimp_pipeline.orchestration.session import current_session
+from ci_mailchimp_pipeline.orchestration.tags import UNATTENDED, complete_tags, outcome_told
 from ci_mailchimp_pipeline.pipeline.planning import FACTS, connect, connection_of, counts_of, make_frame
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
-from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
+from ci_mailchimp_pipeline.pipeline.upstream import take_settled_upstream, take_upstream, why_not
 from ci_mailchimp_pipeline.plan.guards import Allowances, frame_guards, permission_guards, stop_if_any
 from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
@@ -65,9 +66,12 @@ def upstream_assets(config: Config) -> dg.AssetsDefinition:
         ],
     )
     def customer_insights(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        with guarded(Step.of(context, config, None, "upstream")):
+        step = Step.of(context, config, None, "upstream")
+        with outcome_told(context), guarded(step):
             began = time.monotonic()
-            snapshot = take_upstream(config, folders.snapshots_base(config))
+            take = take_settled_upstream if step.trigger in UNATTENDED else take_upstream
+            snapshot = take(config, folders.snapshots_base(config))
+            complete_tags(context, config, dry_run=step.dry_run, refresh=snapshot.version)
             prune(folders.snapshots_base(config), folders.KEEP)
             took = {FOUND: round(time.monotonic() - began, 3)}
             shared = metadata.snapshot_metadata(config, snapshot, needed) | took
@@ -102,7 +106,8 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
         yield from checks.permission_results(export, permitted)
         results: list[Made] = []
         failure: dg.Failure | None = None
-        with guarded(step):
+        complete_tags(context, config, dry_run=step.dry_run)
+        with outcome_told(context), guarded(step):
             stop_if_any(permitted)
             try:
                 results, failure = _frame(context, step, export)
@@ -113,7 +118,8 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
                     raise
         yield from results
         if failure is not None:
-            raise failure
+            with outcome_told(context):
+                raise failure
 
     @dg.asset(
         key=[export.id, "mailchimp_sync"],
@@ -127,8 +133,10 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
     )
     def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Made]:
         step = Step.of(context, declared, export, "sync")
-        with guarded(step):
+        with outcome_told(context), guarded(step):
             judged = folders.frame_to_send(declared, export, step.run_id)
+            refresh = judged.snapshot.version
+            complete_tags(context, declared, dry_run=step.dry_run, refresh=refresh)
             report = _sync(step, export, config, judged)
             current_session().report = report
             shown = metadata.sync_metadata(declared, export, report, judged.frame)
@@ -136,9 +144,10 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
                 folders.prune_frames(declared, export.id)
             step.tell(report)
         yield from checks.sync_results(export, report)
-        if report.error is not None:
-            raise as_failure(report.error)
-        yield dg.MaterializeResult(metadata=shown)
+        with outcome_told(context):
+            if report.error is not None:
+                raise as_failure(report.error)
+        yield dg.MaterializeResult(metadata={**shown, "refresh": refresh, "trigger": step.trigger})
 
     declared = config  # a Dagster function's own `config` is what the person chose for the run
     return [export_frame, mailchimp_sync]
@@ -149,6 +158,7 @@ def _frame(
 ) -> tuple[list[Made], dg.Failure | None]:
     config, began = step.config, time.monotonic()
     snapshot, read_seconds = _latest_snapshot(context, config, export)
+    complete_tags(context, config, dry_run=step.dry_run, refresh=snapshot.version)
     folder = folders.run_folder(config, export.id, step.run_id)
     with connect(config, export) as client:
         frame = make_frame(config, export, snapshot, client, folder)

@@ -1,35 +1,107 @@
 """One named job per export, and everything that Dagster is told."""
 
+import os
 from typing import Any
 
 import dagster as dg
 
 from ci_mailchimp_pipeline.config import Config, Export
-from ci_mailchimp_pipeline.orchestration.assets import UPSTREAM, export_assets, runnable, upstream_assets
+from ci_mailchimp_pipeline.errors import FixConfigError
+from ci_mailchimp_pipeline.orchestration.assets import (
+    UPSTREAM,
+    UPSTREAM_GROUP,
+    export_assets,
+    runnable,
+    upstream_assets,
+)
+from ci_mailchimp_pipeline.orchestration.attempts import Pace
+from ci_mailchimp_pipeline.orchestration.probe import Probe
+from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
+from ci_mailchimp_pipeline.orchestration.sensors import READ_UPSTREAM, Watch, refresh_sensor, upstream_sensor
+from ci_mailchimp_pipeline.orchestration.tags import SEVERAL, given_tags
 
-EXPORT = "ci_mailchimp/export"
-CONFIG_HASH = "ci_mailchimp/config_hash"
+RUN_ALL = "run_all_exports"
+RESERVED = (RUN_ALL, READ_UPSTREAM, UPSTREAM_GROUP)
+
+
+def export_keys(export: Export) -> list[dg.AssetKey]:
+    """The assets of *export*, without the upstream's."""
+    return [dg.AssetKey([export.id, "export_frame"]), dg.AssetKey([export.id, "mailchimp_sync"])]
 
 
 def export_job(config: Config, export: Export) -> Any:
     """The job that does all of *export*: a fresh snapshot, its frame, its sync."""
-    keys = [*UPSTREAM, dg.AssetKey([export.id, "export_frame"]), dg.AssetKey([export.id, "mailchimp_sync"])]
-    return dg.define_asset_job(
+    return _job(
+        config,
         export.id,
-        selection=dg.AssetSelection.assets(*keys),
-        description=f"{export.display_name}: reads the source, validates, and brings the audience in line.",
-        tags={EXPORT: export.id, CONFIG_HASH: config.digest},
+        [*UPSTREAM, *export_keys(export)],
+        f"{export.display_name}: reads the source, validates, and brings the audience in line.",
+        of=export.id,
     )
 
 
-def build_definitions(config: Config) -> dg.Definitions:
-    """Assets, checks and jobs of every export that runs; a disabled or detached one has none."""
+def upstream_job(config: Config) -> Any:
+    """The job that reads one refresh of the source."""
+    return _job(config, READ_UPSTREAM, list(UPSTREAM), "Reads one complete refresh of the source.")
+
+
+def run_all_job(config: Config, exports: list[Export]) -> Any:
+    """The job that does all exports that run by themselves, one after the other."""
+    keys = [key for export in exports for key in export_keys(export)]
+    description = "Every export that is enabled, attached and not scheduled `off`, one after the other."
+    return _job(config, RUN_ALL, [*UPSTREAM, *keys], description)
+
+
+def build_definitions(config: Config, *, pace: Pace | None = None) -> dg.Definitions:
+    """Assets, checks, jobs and triggers of every export that runs; a disabled or detached one has none.
+
+    Args:
+        config: What is declared.
+        pace: How often sensors look and retry; None is as the environment says.
+
+    Raises:
+        FixConfigError: ``bad_seconds``, ``reserved_id``.
+    """
     exports = runnable(config)
+    if taken := [export.id for export in exports if export.id in RESERVED]:
+        raise FixConfigError(
+            "reserved_id",
+            f"an export cannot be called '{taken[0]}': that is a name of Dagster's page",
+            fix="choose another id for it",
+            place=config.place("exports", taken[0]),
+        )
+    scheduled = [export for export in exports if export.schedule.kind != "off"]
+    jobs = {export.id: export_job(config, export) for export in exports}
+    reading = upstream_job(config)
+    watch = Watch(
+        config=config, pace=pace or Pace.of(os.environ), probe=Probe(config), sensors=1 + len(scheduled)
+    )
+    sensors: list[dg.SensorDefinition] = [upstream_sensor(watch, reading)]
+    schedules: list[dg.ScheduleDefinition] = []
+    for export in scheduled:
+        if export.schedule.kind == "cron":
+            calendar = Calendar.of(export)
+            schedules.append(export_schedule(watch, export, calendar, jobs[export.id]))
+            sensors.append(catch_up_sensor(watch, export, calendar, jobs[export.id]))
+        else:
+            sensors.append(refresh_sensor(watch, export, export_keys(export), jobs[export.id]))
     return dg.Definitions(
         assets=[
             upstream_assets(config),
             *(asset for export in exports for asset in export_assets(config, export)),
         ],
-        jobs=[export_job(config, export) for export in exports],
+        jobs=[*jobs.values(), reading, *([run_all_job(config, scheduled)] if scheduled else [])],
+        sensors=sensors,
+        schedules=schedules,
         executor=dg.in_process_executor,
+    )
+
+
+def _job(config: Config, name: str, keys: list[dg.AssetKey], description: str, of: str = SEVERAL) -> Any:
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*keys),
+        description=description,
+        tags=given_tags(config, of),
+        executor_def=dg.in_process_executor,
     )

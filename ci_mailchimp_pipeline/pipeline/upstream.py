@@ -1,12 +1,14 @@
 """One consistent refresh of the source, reduced to what the exports need, and what they name in vain."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import Place, Problem
 from ci_mailchimp_pipeline.sources.base import (
     Needs,
+    NotReady,
     Snapshot,
     column_problems,
     needs_of,
@@ -14,6 +16,9 @@ from ci_mailchimp_pipeline.sources.base import (
     segment_problems,
     take_snapshot,
 )
+
+PATIENCE_SECONDS = 600  # a refresh that takes longer is waited for by whoever starts runs, not by a run
+POLL_SECONDS = 2
 
 
 def why_not(config: Config, export: Export) -> str | None:
@@ -38,6 +43,28 @@ def take_upstream(config: Config, base: Path, *, settle: bool = False) -> Snapsh
         segments=wanted.segments,
     )
     return take_snapshot(source, needs, base, settle=settle)
+
+
+def take_settled_upstream(
+    config: Config,
+    base: Path,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Snapshot:
+    """Like `take_upstream` where nobody waits: a refresh that is under way is completed first.
+
+    Raises:
+        NotReady: It was not complete within `PATIENCE_SECONDS`.
+    """
+    began = now()
+    while True:
+        try:
+            return take_upstream(config, base, settle=True)
+        except NotReady:
+            if now() - began > PATIENCE_SECONDS:
+                raise
+        sleep(POLL_SECONDS)
 
 
 def unknown_columns(config: Config, export: Export, columns: tuple[str, ...]) -> list[Problem]:

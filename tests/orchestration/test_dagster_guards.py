@@ -224,7 +224,8 @@ def test_disabled_and_detached_exports_have_no_assets(bench: Any) -> None:
 
     groups = {spec.group_name for spec in definitions.resolve_all_asset_specs()}
     assert groups == {"customer_insights", "vip"}
-    assert {job.name for job in definitions.jobs or ()} == {"vip"}
+    jobs = {job.name for job in definitions.jobs or ()}
+    assert jobs == {"vip", "upstream_refresh", "run_all_exports"}
 
 
 def test_syncs_of_one_connection_share_a_pool(bench: Any) -> None:

@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 from harness import API_KEY, address
 
-from ci_mailchimp_pipeline.orchestration.failures import TRIGGER
 from ci_mailchimp_pipeline.orchestration.home import SETTINGS, dagster_home, prepare_home
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
-from ci_mailchimp_pipeline.orchestration.launch import CLI, PROCESS, bury_dead_runs
+from ci_mailchimp_pipeline.orchestration.processes import PROCESS, bury_dead_runs
+from ci_mailchimp_pipeline.orchestration.tags import CLI, TRIGGER
 
 SYNC = dg.AssetKey(["vip", "mailchimp_sync"])
 FRAME = dg.AssetKey(["vip", "export_frame"])

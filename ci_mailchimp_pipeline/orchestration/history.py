@@ -1,0 +1,65 @@
+"""What Dagster remembers of refreshes, syncs and runs. The triggers keep no record of their own beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from ci_mailchimp_pipeline.orchestration.assets import UPSTREAM
+from ci_mailchimp_pipeline.orchestration.attempts import Ended, Past
+from ci_mailchimp_pipeline.orchestration.tags import CONFIG_HASH, OUTCOME, STOPPED, UNATTENDED
+
+SYNCS_LOOKED_AT = 50  # dry runs by hand may lie above the last sync that counts
+_ENDED: dict[dg.DagsterRunStatus, Ended] = {
+    dg.DagsterRunStatus.FAILURE: "failed",
+    dg.DagsterRunStatus.CANCELED: "canceled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A refresh that was read or sent, and when, in seconds since 1970."""
+
+    version: str
+    at: float
+
+
+def latest_refresh(instance: dg.DagsterInstance) -> Seen | None:
+    """The refresh that both upstream assets were made from last; None while they differ or are missing."""
+    found = []
+    for key in UPSTREAM:
+        event = instance.get_latest_materialization_event(key)
+        made = event.asset_materialization if event else None
+        if event is None or made is None or "version" not in made.metadata:
+            return None
+        found.append(Seen(version=str(made.metadata["version"].value), at=event.timestamp))
+    return found[0] if len({each.version for each in found}) == 1 else None
+
+
+def last_sync(instance: dg.DagsterInstance, key: dg.AssetKey) -> Seen | None:
+    """The refresh of the last successful sync, whoever started it.
+
+    A dry run by hand does not count. One that started by itself does: in a sandbox there are no others, and
+    the day the sandbox ends nothing may run that was not new then.
+    """
+    for record in instance.fetch_materializations(key, limit=SYNCS_LOOKED_AT).records:
+        made = record.asset_materialization
+        if made is None or "refresh" not in made.metadata:
+            continue
+        told = {name: made.metadata[name].value for name in ("refresh", "trigger", "dry_run")}
+        if not told["dry_run"] or told["trigger"] in UNATTENDED:
+            return Seen(version=str(told["refresh"]), at=record.timestamp)
+    return None
+
+
+def past_of(records: Sequence[dg.RunRecord]) -> list[Past]:
+    """Earlier runs as attempts; those that succeeded or are not finished are none."""
+    return [
+        Past(
+            ended="stopped" if run.tags.get(OUTCOME) == STOPPED else _ENDED[run.status],
+            at=record.end_time or record.update_timestamp.timestamp(),
+            config_hash=run.tags.get(CONFIG_HASH, ""),
+        )
+        for record in records
+        if (run := record.dagster_run).status in _ENDED
+    ]

@@ -1,0 +1,199 @@
+"""What starts runs after a refresh: one sensor reads the source, one an export runs the export.
+
+A cursor holds what was there at first sight. What was done since is read from the runs and the syncs, so
+that a lost cursor, a lost daemon and a run by hand are all the same.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from ci_mailchimp_pipeline.config import Config, Export
+from ci_mailchimp_pipeline.errors import PipelineError
+from ci_mailchimp_pipeline.orchestration.attempts import Pace, Wait, next_attempt
+from ci_mailchimp_pipeline.orchestration.history import last_sync, latest_refresh, past_of
+from ci_mailchimp_pipeline.orchestration.probe import NOTHING_THERE, Probe, source_of
+from ci_mailchimp_pipeline.orchestration.processes import UNFINISHED, bury_dead_runs
+from ci_mailchimp_pipeline.orchestration.sight import Look
+from ci_mailchimp_pipeline.orchestration.tags import ATTEMPT, BY_REFRESH, EXPORT, REFRESH, SEVERAL, TRIGGER
+
+READ_UPSTREAM = "upstream_refresh"  # the sensor and its job
+RUNS_LOOKED_AT = 50
+SENSORS_PER_ROUND = 100  # more sensors look less often: a look takes the daemon some 0.05 s
+
+Tick = dg.RunRequest | dg.SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What all triggers share.
+
+    Attributes:
+        sensors: How many there are.
+    """
+
+    config: Config
+    pace: Pace
+    probe: Probe = field(repr=False)
+    sensors: int = 1
+    now: Callable[[], float] = time.time
+
+    @property
+    def interval(self) -> int:
+        """Seconds between two looks of one sensor, at least."""
+        return self.pace.sensor_seconds * max(1, -(-self.sensors // SENSORS_PER_ROUND))
+
+    def look(self, of: str) -> Look:
+        """A look at *of*, now."""
+        return Look(of=of, file=self.config.digest, now=self.now())
+
+
+def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
+    """Materializes both upstream assets once per complete refresh of the source."""
+
+    @dg.sensor(
+        name=READ_UPSTREAM,
+        job=job,
+        minimum_interval_seconds=watch.interval,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reads the source once per complete refresh; waits while one is being written. "
+        "What is there at first sight is not read.",
+    )
+    def upstream_refresh(context: dg.SensorEvaluationContext) -> Tick:
+        bury_dead_runs(context.instance)
+        look = watch.look(source_of(watch.config))
+        sight = look.known(context.cursor)
+        try:
+            version = watch.probe.version()
+        except PipelineError as error:
+            if sight is None and error.code in NOTHING_THERE:
+                context.update_cursor(look.at(None).encode())
+            return skipped(error)
+        if sight is None:
+            context.update_cursor(look.at(version).encode())
+            return dg.SkipReason(f"first sight: refresh {short(version)} is the baseline, and is not read")
+        baseline = version if sight.baseline == version else None
+        context.update_cursor(look.at(baseline).encode())
+        if baseline is not None:
+            return dg.SkipReason(f"nothing new: refresh {short(version)} is the baseline")
+        read = latest_refresh(context.instance)
+        if read is not None and read.version == version:
+            return dg.SkipReason(f"nothing new: refresh {short(version)} is read")
+        since = read.at if read else 0.0
+        occasion = Occasion(
+            told=f"refresh {short(version)}",
+            key=f"{version}:{since}",
+            tags={TRIGGER: BY_REFRESH, EXPORT: SEVERAL, REFRESH: version},
+            busy=dg.RunsFilter(job_name=READ_UPSTREAM, statuses=list(UNFINISHED)),
+            since=since,
+        )
+        return try_now(watch, context.instance, occasion)
+
+    return upstream_refresh
+
+
+def refresh_sensor(watch: Watch, export: Export, keys: list[dg.AssetKey], job: Any) -> dg.SensorDefinition:
+    """Runs *export* once per refresh that was read."""
+
+    @dg.sensor(
+        name=f"{export.id}_on_refresh",
+        job=job,
+        minimum_interval_seconds=watch.interval,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Runs {export.id} once per refresh of the source; tries again when it failed. "
+        "What is there at first sight is not sent.",
+    )
+    def on_refresh(context: dg.SensorEvaluationContext) -> Tick:
+        look = watch.look(source_of(watch.config))
+        sight = look.known(context.cursor)
+        if sight is None:
+            return _first_sight(watch, context, look)
+        read = latest_refresh(context.instance)
+        new = read is not None and read.version != sight.baseline
+        context.update_cursor(look.at(None if new else sight.baseline).encode())
+        if read is None:
+            return dg.SkipReason("nothing new: no refresh was read yet")
+        if not new:
+            return dg.SkipReason(f"nothing new: refresh {short(read.version)} is the baseline")
+        last = last_sync(context.instance, keys[-1])
+        if last is not None and last.version == read.version:
+            return dg.SkipReason(f"refresh {short(read.version)}: done")
+        occasion = Occasion(
+            told=f"refresh {short(read.version)}",
+            key=f"{read.version}:{read.at}",
+            tags={TRIGGER: BY_REFRESH, EXPORT: export.id, REFRESH: read.version},
+            busy=busy_with(export.id),
+            since=last.at if last else 0.0,
+            assets=keys,
+        )
+        return try_now(watch, context.instance, occasion)
+
+    return on_refresh
+
+
+def short(version: str) -> str:
+    """A refresh as people are told of it."""
+    return version[:12]
+
+
+def _first_sight(watch: Watch, context: dg.SensorEvaluationContext, look: Look) -> dg.SkipReason:
+    """Take what is there as the baseline; while a refresh is being written, or nobody answers, the next look is it."""
+    try:
+        baseline = watch.probe.version()
+    except PipelineError as error:
+        if error.code not in NOTHING_THERE:
+            return skipped(error)
+        context.update_cursor(look.at(None).encode())
+        return dg.SkipReason("first sight: there is no refresh yet; the first one will be sent")
+    context.update_cursor(look.at(baseline).encode())
+    return dg.SkipReason(f"first sight: refresh {short(baseline)} is the baseline, and is not sent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """Something that one run is due for.
+
+    Attributes:
+        told: What it is, for people.
+        key: What it is, for Dagster: with the number of tries it never starts twice.
+        tags: Of every run that is a try at it, and of no other.
+        busy: Runs that are waited for.
+        since: Tries before this moment (seconds since 1970) were for another occasion like it.
+        assets: What to make; None is all of the job's.
+    """
+
+    told: str
+    key: str
+    tags: dict[str, str]
+    busy: dg.RunsFilter
+    since: float = 0.0
+    assets: list[dg.AssetKey] | None = None
+
+
+def busy_with(export: str) -> dg.RunsFilter:
+    """Unfinished runs that may send for *export*, or read for it."""
+    return dg.RunsFilter(tags={EXPORT: [export, SEVERAL]}, statuses=list(UNFINISHED))
+
+
+def try_now(watch: Watch, instance: dg.DagsterInstance, occasion: Occasion) -> Tick:
+    """The next run for an occasion that is not done yet, or why there is none now."""
+    if instance.get_runs(occasion.busy, limit=1):
+        return dg.SkipReason(f"{occasion.told}: a run is in progress")
+    records = instance.get_run_records(dg.RunsFilter(tags=occasion.tags), limit=RUNS_LOOKED_AT)
+    past = [each for each in past_of(records) if each.at > occasion.since]
+    verdict = next_attempt(past, now=watch.now(), config_hash=watch.config.digest, pace=watch.pace)
+    if isinstance(verdict, Wait):
+        return dg.SkipReason(f"{occasion.told}: {verdict.reason}")
+    return dg.RunRequest(
+        run_key=f"{occasion.key}:{len(past)}",
+        tags={**occasion.tags, ATTEMPT: str(verdict.attempt)},
+        asset_selection=occasion.assets,
+    )
+
+
+def skipped(error: PipelineError) -> dg.SkipReason:
+    """Why nothing is started, in our own words."""
+    return dg.SkipReason(f"{error.message}; fix: {error.fix}" if error.fix else error.message)
