@@ -54,13 +54,16 @@ def _script(parts: list[Block]) -> str:
 def test_what_a_page_tells_people_to_type_works(
     page: Path, shell: Shell, mailchimp_emulator: Emulator
 ) -> None:
-    """Every shell block that a test can run ends with 0, in the order of the page, and people are exported."""
-    done = shell(_script(RUN[page]))
+    """Every shell block that a test can run ends with 0, in the order of the page, and a run exports people."""
+    script = _script(RUN[page])
+    exported = {"HighValueSegment", "Newsletter"} if "ci-mailchimp run" in script else set()
+
+    done = shell(script)
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert done.stdout.count("--- ") >= len(RUN[page])
     tags = {tag for member in mailchimp_emulator.members(AUDIENCE).values() for tag in member["tags"]}
-    assert tags == {"HighValueSegment", "Newsletter"}
+    assert tags == exported
 
 
 def test_dagster_loads_the_workspace(shell: Shell) -> None:
