@@ -15,6 +15,8 @@ from ci_mailchimp_pipeline.orchestration.assets import (
     upstream_assets,
 )
 from ci_mailchimp_pipeline.orchestration.attempts import Pace
+from ci_mailchimp_pipeline.orchestration.deaths import deaths_sensor
+from ci_mailchimp_pipeline.orchestration.freshness import freshness_checks, freshness_sensors
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
 from ci_mailchimp_pipeline.orchestration.sensors import READ_UPSTREAM, Watch, refresh_sensor, upstream_sensor
@@ -91,7 +93,8 @@ def build_definitions(config: Config, *, pace: Pace | None = None) -> dg.Definit
             *(asset for export in exports for asset in export_assets(config, export)),
         ],
         jobs=[*jobs.values(), reading, *([run_all_job(config, scheduled)] if scheduled else [])],
-        sensors=sensors,
+        asset_checks=freshness_checks(config),
+        sensors=[*sensors, deaths_sensor(config), *freshness_sensors(config)],
         schedules=schedules,
         executor=dg.in_process_executor,
     )

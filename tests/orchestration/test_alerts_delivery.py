@@ -2,11 +2,9 @@
 
 import json
 import logging
-import threading
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import dagster as dg
 import pytest
 import yaml
 from harness import API_KEY, address
+from listener import SECRET, Receiver, receiving
 
 from ci_mailchimp_pipeline.alerts import receivers
 from ci_mailchimp_pipeline.alerts.message import Message
@@ -23,56 +22,12 @@ from ci_mailchimp_pipeline.orchestration.alerts import ALERTED
 from ci_mailchimp_pipeline.orchestration.deaths import close, exports_of
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
 
-SECRET = "hunter2-hook-token"
-
-
-@dataclass
-class Receiver:
-    """Somebody who takes messages over HTTP; ``status`` 0 takes them and never answers."""
-
-    port: int
-    heard: list[dict[str, Any]] = field(default_factory=list)
-    status: int = 200
-    closing: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.port}/{SECRET}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [each["title"].removeprefix("Mailchimp export ") for each in self.heard]
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on a free port of this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path != f"/{SECRET}":
-                self.send_error(404)
-                return
-            if not here.status:
-                here.closing.wait(30)
-                return
-            if here.status == 200:
-                here.heard.append(json.loads(body))
-            self.send_response(here.status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        here = Receiver(port=server.server_port)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield here
-        here.closing.set()
-        server.shutdown()
-        thread.join()
+    """Who takes the messages."""
+    with receiving() as found:
+        yield found
 
 
 def listening(bench: Any, monkeypatch: pytest.MonkeyPatch, receiver: Receiver, **keys: Any) -> None:
@@ -270,7 +225,7 @@ def test_check_of_an_address_sends_nothing(config: Config, receiver: Receiver) -
 
 def test_missing_library_names_the_extra(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever declared alerts without installing them learns what to type."""
-    monkeypatch.setattr(receivers, "has_library", lambda: False)
+    monkeypatch.setitem(sys.modules, "apprise", None)
 
     (problem,) = alert_problems(config, environ={"ALERT_URL": "json://127.0.0.1"})
 
