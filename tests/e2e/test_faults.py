@@ -17,7 +17,9 @@ def test_every_fault_at_one_in_twenty_ends_exactly(tmp_path, mailchimp_emulator,
     project = Project(tmp_path, mailchimp_emulator)
     mailchimp_emulator.add_audience(AUDIENCE)
     project.customers(range(PEOPLE))
-    mailchimp_emulator.fail(kind, on="both", probability=0.05, seed=KINDS.index(kind), times=None, seconds=0.05)
+    mailchimp_emulator.fail(
+        kind, on="both", probability=0.05, seed=KINDS.index(kind), times=None, seconds=0.05
+    )
 
     report = project.run()
 

@@ -61,5 +61,10 @@ def start(project: Project) -> "subprocess.Popen[str]":
     environment = {**os.environ, "MAILCHIMP_API_KEY": API_KEY}
     command = [sys.executable, "-m", "ci_mailchimp_pipeline", "run", "vip", "--json"]
     return subprocess.Popen(
-        command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )

@@ -141,19 +141,23 @@ class Saved:
         project.emulator.reset(self.world["audiences"])
 
 
-@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(
+    ("connections", "watched"), [(1, (0, 1, 2)), (3, (1,))], ids=["one by one", "three at once"]
+)
 def test_interrupted_anywhere_then_run_again_ends_the_same(
-    tmp_path, mailchimp_emulator, monkeypatch, connections
+    tmp_path, mailchimp_emulator, monkeypatch, connections, watched
 ):
     """Before a request, and after it before the ledger heard of it: the audience and the ledger end equal."""
     monkeypatch.setattr("ci_mailchimp_pipeline.plan.economy.BATCH", 3)
     monkeypatch.setattr("ci_mailchimp_pipeline.sync.batches.batches_of.__defaults__", (3,))
+    if connections > 1:
+        monkeypatch.setattr("ci_mailchimp_pipeline.plan.inputs.RANGE_ROWS", 5)
     project = Project(tmp_path / "project", mailchimp_emulator)
     project.folder.mkdir()
     project.connection["max_connections"] = connections
     days = story_of_a_busy_day(project)
     days[0]()
-    for day, change in enumerate(days):
+    for day, change in enumerate(days[: max(watched) + 1]):
         if day:
             change()
         before = Saved.of(project, tmp_path / f"before{day}")
@@ -164,7 +168,7 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
         assert requests >= 3
         members, held = end_of(project), held_by(project, tmp_path / f"calm{day}")
         after = Saved.of(project, tmp_path / f"after{day}")
-        for number in range(1, requests + 1):
+        for number in range(1, requests + 1) if day in watched else ():
             for sent in (False, True):
                 before.restore(project)
                 with pytest.raises(Crash):
@@ -174,5 +178,5 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
                 assert (again.status, again.counts.is_balanced()) == ("success", True), where
                 assert end_of(project) == members, where
                 assert held_by(project, tmp_path / f"look{day}-{number}-{sent}") == held, where
-                assert project.plan().writes == 0, where
         after.restore(project)
+        assert project.plan().writes == 0
