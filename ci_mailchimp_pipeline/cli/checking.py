@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from ci_mailchimp_pipeline.alerts.incident import name_of
+from ci_mailchimp_pipeline.alerts.receivers import alert_problems
 from ci_mailchimp_pipeline.config import Config, Connection, Export
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, Place, Problem, SafetyStopError
 from ci_mailchimp_pipeline.ledger import open_ledger
@@ -64,6 +66,7 @@ def check_exports(config: Config, exports: list[Export], *, offline: bool) -> tu
         checks = _Checks(config=config, offline=offline)
         for export in exports:
             checks.all_of(export)
+        checks.receivers()
     codes = {row.exit_code for row in checks.rows}
     return checks.rows, next((code for code in (1, 2, 3, 5, 4) if code in codes), 0)
 
@@ -97,6 +100,18 @@ class _Checks:
         )
         if ready is not None and not self.offline:
             self._mailchimp(export, connection)
+
+    def receivers(self) -> None:
+        """Whether each alert's address is there and one that can be used; nobody is sent anything."""
+        for number, problem in enumerate(alert_problems(self.config)):
+            place = self.config.place("alerts", number, "to")
+            name = name_of(self.config.alerts[number])
+            if problem is None:
+                told = f"{name} holds an address that Apprise knows"
+                row = Row(export="", check="alert_receiver", status="ok", message=told, at=str(place))
+            else:
+                row = _failed("", "alert_receiver", problem.problems[0], problem, place)
+            self.rows.append(row)
 
     def _source_of(self, export: Export) -> None:
         schema = self._attempt(

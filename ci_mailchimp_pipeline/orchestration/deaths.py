@@ -8,19 +8,20 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.orchestration.alerts import tell
-from ci_mailchimp_pipeline.orchestration.failures import PAGE, TRIGGER, is_dry, is_final, remember
+from ci_mailchimp_pipeline.orchestration.failures import is_dry, is_final, remember
 from ci_mailchimp_pipeline.orchestration.home import private_files
+from ci_mailchimp_pipeline.orchestration.tags import PAGE, TRIGGER
 from ci_mailchimp_pipeline.pipeline.report import Report
 
 NAME = "died_runs"
 _SECONDS = 30  # between looks; a look is one query
 
 
-def deaths_sensor(config: Config) -> dg.SensorDefinition:
+def deaths_sensor(config: Config, *, name: str = NAME) -> dg.SensorDefinition:
     """Watches for failed runs that left the ledger without an end."""
 
     @dg.run_failure_sensor(
-        name=NAME,
+        name=name,
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Notes in the ledger how a run ended whose process died, and sends the alert about it.",

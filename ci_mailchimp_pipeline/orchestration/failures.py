@@ -21,15 +21,11 @@ from ci_mailchimp_pipeline.errors import PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.ledger import RunRow, open_ledger
 from ci_mailchimp_pipeline.ledger.records import RunStatus
 from ci_mailchimp_pipeline.orchestration.alerts import tell
+from ci_mailchimp_pipeline.orchestration.attempts import MAX_ATTEMPTS
 from ci_mailchimp_pipeline.orchestration.home import private_files
 from ci_mailchimp_pipeline.orchestration.session import current_session, waits
+from ci_mailchimp_pipeline.orchestration.tags import ATTEMPT, PAGE, TRIGGER, UNATTENDED
 from ci_mailchimp_pipeline.pipeline.report import Report
-
-TRIGGER = "ci_mailchimp/trigger"
-PAGE = "page"  # somebody pressed Materialize, or Dagster itself started the run
-ATTEMPT = "ci_mailchimp/attempt"
-UNATTENDED = ("refresh", "schedule")
-MAX_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
