@@ -1,16 +1,10 @@
 """Dagster's door: everything declared in exports.yaml, read when the code location loads."""
 
-import os
-
 import dagster as dg
 
-from ci_mailchimp_pipeline.config import load_config
-from ci_mailchimp_pipeline.errors import PipelineError
-from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
+from ci_mailchimp_pipeline.orchestration.loading import BrokenConfigError, load_definitions
 
-
-class BrokenConfigError(Exception):
-    """What is wrong with exports.yaml, all of it, each with its place; the page shows it and stays up."""
+__all__ = ["BrokenConfigError", "defs"]
 
 
 @dg.definitions
@@ -20,8 +14,4 @@ def defs() -> dg.Definitions:
     Raises:
         BrokenConfigError: Every problem in the file.
     """
-    try:
-        return build_definitions(load_config(environ=os.environ))
-    except PipelineError as error:
-        problems = str(error)
-    raise BrokenConfigError(f"\n{problems}")
+    return dg.Definitions.merge(load_definitions(), dg.Definitions(executor=dg.in_process_executor))

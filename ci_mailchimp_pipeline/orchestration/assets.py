@@ -14,6 +14,8 @@ from ci_mailchimp_pipeline.orchestration.describe import frame_description, owne
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
 from ci_mailchimp_pipeline.orchestration.session import current_session
 from ci_mailchimp_pipeline.orchestration.tags import UNATTENDED, complete_tags, outcome_told
+from ci_mailchimp_pipeline.orchestration.upstream import GROUP as UPSTREAM_GROUP
+from ci_mailchimp_pipeline.orchestration.upstream import UPSTREAM, Upstream
 from ci_mailchimp_pipeline.pipeline.planning import FACTS, connect, connection_of, counts_of, make_frame
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
@@ -22,8 +24,6 @@ from ci_mailchimp_pipeline.plan.guards import Allowances, frame_guards, permissi
 from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
-UPSTREAM = (dg.AssetKey("unified_profiles"), dg.AssetKey("segment_membership"))
-UPSTREAM_GROUP = "customer_insights"
 FOUND = "seconds"  # metadata of the upstream: what reading took
 Made = dg.MaterializeResult[None] | dg.AssetCheckResult
 
@@ -42,24 +42,25 @@ def runnable(config: Config) -> list[Export]:
     return [export for export in config.exports.values() if why_not(config, export) is None]
 
 
-def upstream_assets(config: Config) -> dg.AssetsDefinition:
+def upstream_assets(config: Config, upstream: Upstream = UPSTREAM) -> dg.AssetsDefinition:
     """One consistent refresh of the source, as two assets that are always made together."""
-    profiles, membership = UPSTREAM
+    profiles, membership = upstream.keys
+    group = upstream.named(UPSTREAM_GROUP)
     needed = tuple(sorted({segment.name for export in runnable(config) for segment in export.segments}))
 
     @dg.multi_asset(
-        name=UPSTREAM_GROUP,
+        name=group,
         specs=[
             dg.AssetSpec(
                 profiles,
-                group_name=UPSTREAM_GROUP,
+                group_name=group,
                 kinds={"parquet"},
                 description="The unified profiles of the customers in some chosen segment: only the columns that "
                 "an export reads.",
             ),
             dg.AssetSpec(
                 membership,
-                group_name=UPSTREAM_GROUP,
+                group_name=group,
                 kinds={"parquet"},
                 description="Who is in which of the chosen segments; of the same refresh as the profiles.",
             ),
@@ -68,12 +69,9 @@ def upstream_assets(config: Config) -> dg.AssetsDefinition:
     def customer_insights(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         step = Step.of(context, config, None, "upstream")
         with outcome_told(context), guarded(step):
-            began = time.monotonic()
-            take = take_settled_upstream if step.trigger in UNATTENDED else take_upstream
-            snapshot = take(config, folders.snapshots_base(config))
+            snapshot, seconds = _read_upstream(step)
             complete_tags(context, config, dry_run=step.dry_run, refresh=snapshot.version)
-            prune(folders.snapshots_base(config), folders.KEEP)
-            took = {FOUND: round(time.monotonic() - began, 3)}
+            took = {FOUND: round(seconds, 3)}
             shared = metadata.snapshot_metadata(config, snapshot, needed) | took
             found = [
                 (profiles, metadata.profiles_metadata(snapshot)),
@@ -87,14 +85,14 @@ def upstream_assets(config: Config) -> dg.AssetsDefinition:
     return customer_insights
 
 
-def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
+def export_assets(config: Config, export: Export, upstream: Upstream = UPSTREAM) -> list[dg.AssetsDefinition]:
     """The frame and the sync of one export."""
     connection = connection_of(config, export)
 
     @dg.asset(
         key=[export.id, "export_frame"],
         group_name=export.id,
-        deps=UPSTREAM,
+        deps=upstream.keys,
         kinds={"parquet", "pandera"},
         owners=owners(export),
         description=frame_description(export),
@@ -110,7 +108,7 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
         with outcome_told(context), guarded(step):
             stop_if_any(permitted)
             try:
-                results, failure = _frame(context, step, export)
+                results, failure = _frame(context, step, export, upstream)
             except FixConfigError as error:
                 if _lacks_email(error, export):
                     results, failure = [checks.no_email_column(export)], failed(step, error)
@@ -154,10 +152,14 @@ def export_assets(config: Config, export: Export) -> list[dg.AssetsDefinition]:
 
 
 def _frame(
-    context: dg.AssetExecutionContext, step: Step, export: Export
+    context: dg.AssetExecutionContext, step: Step, export: Export, upstream: Upstream
 ) -> tuple[list[Made], dg.Failure | None]:
     config, began = step.config, time.monotonic()
-    snapshot, read_seconds = _latest_snapshot(context, config, export)
+    if upstream.ours:
+        snapshot, read_seconds = _latest_snapshot(context, config, export, upstream)
+    else:
+        snapshot, read_seconds = _read_upstream(step)
+        began += read_seconds
     complete_tags(context, config, dry_run=step.dry_run, refresh=snapshot.version)
     folder = folders.run_folder(config, export.id, step.run_id)
     with connect(config, export) as client:
@@ -230,8 +232,17 @@ def _sync(step: Step, export: Export, chosen: SyncConfig, judged: folders.Judged
         return run.carry_out(judged.snapshot, judged.frame)
 
 
+def _read_upstream(step: Step) -> tuple[Snapshot, float]:
+    """A snapshot of the source as it is now, and what taking it took."""
+    began, base = time.monotonic(), folders.snapshots_base(step.config)
+    take = take_settled_upstream if step.trigger in UNATTENDED else take_upstream
+    snapshot = take(step.config, base)
+    prune(base, folders.KEEP)
+    return snapshot, time.monotonic() - began
+
+
 def _latest_snapshot(
-    context: dg.AssetExecutionContext, config: Config, export: Export
+    context: dg.AssetExecutionContext, config: Config, export: Export, upstream: Upstream
 ) -> tuple[Snapshot, float]:
     """The snapshot that was materialized last, and what reading it took if this run did.
 
@@ -239,7 +250,7 @@ def _latest_snapshot(
         RunLaterError: ``no_snapshot``: there is none.
         FixDataError: ``stale_snapshot``: it holds nobody of a segment that was declared later.
     """
-    event = context.instance.get_latest_materialization_event(UPSTREAM[0])
+    event = context.instance.get_latest_materialization_event(upstream.keys[0])
     found = event.asset_materialization.metadata if event and event.asset_materialization else {}
     again = "materialize unified_profiles and segment_membership, then run again"
     if event is None or "path" not in found:

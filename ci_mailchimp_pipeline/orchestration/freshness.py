@@ -116,7 +116,9 @@ def _check(config: Config, export: Export) -> dg.AssetChecksDefinition:
     return fresh
 
 
-def freshness_sensors(config: Config, *, now: Callable[[], float] = time.time) -> list[dg.SensorDefinition]:
+def freshness_sensors(
+    config: Config, *, name: str = NAME, now: Callable[[], float] = time.time
+) -> list[dg.SensorDefinition]:
     """The one that judges every watched export every few minutes; none when there is nothing to watch.
 
     Its cursor holds since when each export is known, for those that never had a success.
@@ -126,7 +128,7 @@ def freshness_sensors(config: Config, *, now: Callable[[], float] = time.time) -
         return []
 
     @dg.sensor(
-        name=NAME,
+        name=name,
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Judges the check `fresh` of each export with `fresh_within_hours`, and sends the alert.",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ci_mailchimp_pipeline.orchestration.assets import UPSTREAM
 from ci_mailchimp_pipeline.orchestration.attempts import Ended, Past
 from ci_mailchimp_pipeline.orchestration.tags import CONFIG_HASH, OUTCOME, STOPPED, UNATTENDED
+from ci_mailchimp_pipeline.orchestration.upstream import UPSTREAM, Upstream
 
 SYNCS_LOOKED_AT = 50  # dry runs by hand may lie above the last sync that counts
 _ENDED: dict[dg.DagsterRunStatus, Ended] = {
@@ -24,10 +24,10 @@ class Seen:
     at: float
 
 
-def latest_refresh(instance: dg.DagsterInstance) -> Seen | None:
-    """The refresh that both upstream assets were made from last; None while they differ or are missing."""
+def latest_refresh(instance: dg.DagsterInstance, upstream: Upstream = UPSTREAM) -> Seen | None:
+    """The refresh that both upstream assets of ours were made from last; None while they differ or are missing."""
     found = []
-    for key in UPSTREAM:
+    for key in upstream.keys:
         event = instance.get_latest_materialization_event(key)
         made = event.asset_materialization if event else None
         if event is None or made is None or "version" not in made.metadata:

@@ -14,11 +14,12 @@ import dagster as dg
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.orchestration.attempts import Pace, Wait, next_attempt
-from ci_mailchimp_pipeline.orchestration.history import last_sync, latest_refresh, past_of
+from ci_mailchimp_pipeline.orchestration.history import Seen, last_sync, latest_refresh, past_of
 from ci_mailchimp_pipeline.orchestration.probe import NOTHING_THERE, Probe, source_of
 from ci_mailchimp_pipeline.orchestration.processes import UNFINISHED, bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.sight import Look
 from ci_mailchimp_pipeline.orchestration.tags import ATTEMPT, BY_REFRESH, EXPORT, REFRESH, SEVERAL, TRIGGER
+from ci_mailchimp_pipeline.orchestration.upstream import UPSTREAM, Upstream
 
 READ_UPSTREAM = "upstream_refresh"  # the sensor and its job
 RUNS_LOOKED_AT = 50
@@ -39,6 +40,7 @@ class Watch:
     pace: Pace
     probe: Probe = field(repr=False)
     sensors: int = 1
+    upstream: Upstream = UPSTREAM
     now: Callable[[], float] = time.time
 
     @property
@@ -55,7 +57,7 @@ def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
     """Materializes both upstream assets once per complete refresh of the source."""
 
     @dg.sensor(
-        name=READ_UPSTREAM,
+        name=watch.upstream.named(READ_UPSTREAM),
         job=job,
         minimum_interval_seconds=watch.interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -79,7 +81,7 @@ def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
         context.update_cursor(look.at(baseline).encode())
         if baseline is not None:
             return dg.SkipReason(f"nothing new: refresh {short(version)} is the baseline")
-        read = latest_refresh(context.instance)
+        read = latest_refresh(context.instance, watch.upstream)
         if read is not None and read.version == version:
             return dg.SkipReason(f"nothing new: refresh {short(version)} is read")
         since = read.at if read else 0.0
@@ -87,7 +89,7 @@ def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
             told=f"refresh {short(version)}",
             key=f"{version}:{since}",
             tags={TRIGGER: BY_REFRESH, EXPORT: SEVERAL, REFRESH: version},
-            busy=dg.RunsFilter(job_name=READ_UPSTREAM, statuses=list(UNFINISHED)),
+            busy=dg.RunsFilter(job_name=watch.upstream.named(READ_UPSTREAM), statuses=list(UNFINISHED)),
             since=since,
         )
         return try_now(watch, context.instance, occasion)
@@ -111,7 +113,10 @@ def refresh_sensor(watch: Watch, export: Export, keys: list[dg.AssetKey], job: A
         sight = look.known(context.cursor)
         if sight is None:
             return _first_sight(watch, context, look)
-        read = latest_refresh(context.instance)
+        try:
+            read = _latest(watch, context.instance)
+        except PipelineError as error:
+            return skipped(error)
         new = read is not None and read.version != sight.baseline
         context.update_cursor(look.at(None if new else sight.baseline).encode())
         if read is None:
@@ -137,6 +142,18 @@ def refresh_sensor(watch: Watch, export: Export, keys: list[dg.AssetKey], job: A
 def short(version: str) -> str:
     """A refresh as people are told of it."""
     return version[:12]
+
+
+def _latest(watch: Watch, instance: dg.DagsterInstance) -> Seen | None:
+    """The refresh that is there for the exports; None when there is none, or only half of one.
+
+    Raises:
+        PipelineError: Somebody else makes the upstream, and the source cannot be asked what it holds.
+    """
+    if watch.upstream.ours:
+        return latest_refresh(instance, watch.upstream)
+    at = watch.upstream.completed_at(instance)
+    return None if at is None else Seen(version=watch.probe.version(), at=at)
 
 
 def _first_sight(watch: Watch, context: dg.SensorEvaluationContext, look: Look) -> dg.SkipReason:

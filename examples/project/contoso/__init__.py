@@ -1,0 +1,1 @@
+"""Contoso's data platform."""
