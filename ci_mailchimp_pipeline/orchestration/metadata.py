@@ -11,6 +11,7 @@ from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.frame.fields import MergeField
 from ci_mailchimp_pipeline.frame.schema import frame_schema
 from ci_mailchimp_pipeline.orchestration.rejected import rejected_rows
+from ci_mailchimp_pipeline.orchestration.summary import numbers_table, summary
 from ci_mailchimp_pipeline.pipeline.planning import FACTS, authorization_of, connection_of
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.sources.base import Snapshot
@@ -18,21 +19,6 @@ from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 SHOWN_REJECTED = 20
 SEGMENTS_READ = "segments_read"  # whose members a snapshot holds
-
-_MEANING = {
-    "added": "new in the audience",
-    "updated": "merge fields or tags changed",
-    "moved": "new address, same person",
-    "unchanged": "nothing to send",
-    "suppressed": "opted out or bounced: not written",
-    "refused": "Mailchimp said no",
-    "rejected": "unfit to be sent",
-    "merged": "same address as another profile",
-    "excluded": "dropped by `require`",
-    "exited": "no longer wanted",
-    "archived": "of these, taken out of the audience",
-    "no_profile": "in a segment, without a profile",
-}
 
 _COLUMNS = {
     "subscriber_hash": "MD5 of the lower-cased address: Mailchimp's key of a member",
@@ -68,7 +54,7 @@ def membership_metadata(snapshot: Snapshot, needed: tuple[str, ...]) -> dict[str
     return {
         "dagster/row_count": sum(chosen.values()),
         "segments_upstream": len(snapshot.segments),
-        "segments": dg.MetadataValue.md(_table(("segment", "customers"), chosen)),
+        "segments": dg.MetadataValue.md(numbers_table(("segment", "customers"), chosen)),
     }
 
 
@@ -86,8 +72,10 @@ def frame_metadata(
         "accepted": frame.accepted,
         "no_profile": frame.no_profile,
         "cut_values": frame.cut_values,
-        "segments": dg.MetadataValue.md(_table(("segment", "profiles found"), frame.segments)),
-        "rejected_reasons": dg.MetadataValue.md(_table(("reason", "profiles"), frame.rejected_reasons)),
+        "segments": dg.MetadataValue.md(numbers_table(("segment", "profiles found"), frame.segments)),
+        "rejected_reasons": dg.MetadataValue.md(
+            numbers_table(("reason", "profiles"), frame.rejected_reasons)
+        ),
         "version": snapshot.version,
         "path": dg.MetadataValue.path(str(frame.folder.relative_to(config.home))),
     }
@@ -96,8 +84,9 @@ def frame_metadata(
 def sync_metadata(config: Config, export: Export, report: Report, frame: Frame) -> dict[str, Any]:
     """Of ``mailchimp_sync``: every count as a number, so that Dagster plots it."""
     facts = AudienceFacts.load(frame.folder / FACTS)
+    audience = _audience(config, export, facts)
     found: dict[str, Any] = {
-        "summary": dg.MetadataValue.md(summary(report)),
+        "summary": dg.MetadataValue.md(summary(report, export, audience=audience)),
         "dry_run": report.dry_run,
         "audience": f"{facts.audience_name} ({facts.audience_id})",
         **report.counts.as_json(),
@@ -109,39 +98,18 @@ def sync_metadata(config: Config, export: Export, report: Report, frame: Frame) 
         "plan_id": report.plan_id or "",
         "config_hash": config.digest,
     }
-    connection = connection_of(config, export)
-    center = None if connection.api_root else authorization_of(config, connection).data_center
-    if center:
-        found["audience_in_mailchimp"] = dg.MetadataValue.url(
-            f"https://{center}.admin.mailchimp.com/lists/members/?id={facts.web_id}"
-        )
+    if audience:
+        found["audience_in_mailchimp"] = dg.MetadataValue.url(audience)
     if frame.rejected:
         found["rejected_rows"] = _rejected(frame.rejected_path)
     return found
 
 
-def summary(report: Report) -> str:
-    """What happened to how many people, in Markdown."""
-    counts = report.counts.as_json()
-    rows = [f"| {name} | {counts[name]:,} | {says} |" for name, says in _MEANING.items() if counts[name]]
-    lines = [f"**{_headline(report)}**", ""]
-    if rows:
-        lines += ["| | people | |", "|---|---:|---|", *rows, ""]
-    for title, reasons in (
-        ("Rejected", report.rejected_reasons),
-        ("Suppressed", report.suppressed_reasons),
-        ("Refused", report.refused_reasons),
-        ("Left", report.exit_reasons),
-    ):
-        lines += [f"- {title}: {reason} {people:,}" for reason, people in sorted(reasons.items())]
-    lines += [f"- {warning}" for warning in report.warnings]
-    return "\n".join(lines).rstrip()
-
-
-def _headline(report: Report) -> str:
-    if report.dry_run:
-        return f"Dry run: nothing was sent; a run would need {report.requests:,} requests"
-    return f"{report.members:,} members now; {report.requests:,} requests in {report.seconds:.1f} s"
+def _audience(config: Config, export: Export, facts: AudienceFacts) -> str | None:
+    """The page of the audience in Mailchimp; None for the local Mailchimp, which has none."""
+    connection = connection_of(config, export)
+    center = None if connection.api_root else authorization_of(config, connection).data_center
+    return f"https://{center}.admin.mailchimp.com/lists/members/?id={facts.web_id}" if center else None
 
 
 def _rejected(path: Path) -> dg.TableMetadataValue:
@@ -178,14 +146,3 @@ def _column_schema(export: Export, fields: Mapping[str, MergeField]) -> dg.Table
             for name, column in schema.columns.items()
         ]
     )
-
-
-def _table(head: tuple[str, str], numbers: Mapping[str, int]) -> str:
-    if not numbers:
-        return "none"
-    rows = [f"| {_cell(name)} | {number:,} |" for name, number in sorted(numbers.items())]
-    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---:|", *rows])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
