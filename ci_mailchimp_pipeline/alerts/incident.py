@@ -23,26 +23,19 @@ _NUMBER = re.compile(r"[\d.,]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What the ledger knows of an export from before a run.
+    """What is known from before a run.
 
     Attributes:
-        since_success: Runs since the last success, the newest first.
+        run_ids: The runs since the last success.
+        broken: Whether one of them failed or was stopped.
+        last_success: The ledger's row of it.
         warnings: Those of the last success.
     """
 
-    since_success: tuple[RunRow, ...] = ()
+    run_ids: tuple[str, ...] = ()
+    broken: bool = False
     last_success: RunRow | None = None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def run_ids(self) -> list[str]:
-        """The runs of the incident that is open, if one is."""
-        return [row.run_id for row in self.since_success]
-
-    @property
-    def broken(self) -> bool:
-        """Whether a run since the last success failed or was stopped."""
-        return any(row.status in _BAD for row in self.since_success)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +57,8 @@ def before_run(rows: Sequence[RunRow], run_id: str | None) -> Before:
     at = next((number for number, row in enumerate(others) if row.status == "success"), len(others))
     success = others[at] if at < len(others) else None
     return Before(
-        since_success=tuple(others[:at]),
+        run_ids=tuple(row.run_id for row in others[:at]),
+        broken=any(row.status in _BAD for row in others[:at]),
         last_success=success,
         warnings=_warnings_of(success.document) if success else (),
     )

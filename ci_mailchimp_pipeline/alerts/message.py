@@ -33,14 +33,32 @@ class Message:
     tone: str
 
 
-def message(kind: AlertKind, export: Export, report: Report, *, page: str | None) -> Message:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a message is about: in its title, and in its first line."""
+
+    title: str
+    called: str
+
+    @classmethod
+    def of(cls, export: Export) -> "Subject":
+        """An export."""
+        return cls(title=f"Mailchimp export {export.id}", called=f"{export.display_name} ({export.id})")
+
+
+SOURCE = Subject(
+    title="Mailchimp exports: reading the source", called="Reading the source of the Mailchimp exports"
+)
+
+
+def message(kind: AlertKind, about: Subject, report: Report, *, page: str | None) -> Message:
     """The message about a finished run; *page* is the address of Dagster's page, if known."""
     lines: list[str] = []
     if report.error is not None:
         lines += [report.error.message, *_fix(report.error.fix), f"code: {report.error.code}"]
     elif kind == "warning":
         lines += [f"- {warning}" for warning in report.warnings]
-    else:
+    elif report.export:
         counts = report.counts
         lines.append(
             f"{report.members:,} members now: {counts.added:,} added, {counts.updated:,} updated, "
@@ -50,7 +68,7 @@ def message(kind: AlertKind, export: Export, report: Report, *, page: str | None
         lines.append(f"run: {run_link(page, report.run_id) or report.run_id}")
     if kind in ("failed", "stopped"):
         lines += ["", _QUIET]
-    return _about(kind, export, lines)
+    return _about(kind, about, lines)
 
 
 def stale_message(stale: Sequence[tuple[Export, str]], *, page: str | None) -> Message:
@@ -72,10 +90,9 @@ def run_link(page: str | None, run_id: str) -> str | None:
     return f"{base}/runs/{run_id}" if base else None
 
 
-def _about(kind: AlertKind, export: Export, lines: list[str]) -> Message:
-    title = f"Mailchimp export {export.id} {_TITLES[kind]}"
-    body = "\n".join([f"{export.display_name} ({export.id}) {_TITLES[kind]}.", "", *lines])
-    return Message(title=title, body=body, tone=_TONES[kind])
+def _about(kind: AlertKind, about: Subject, lines: list[str]) -> Message:
+    body = "\n".join([f"{about.called} {_TITLES[kind]}.", "", *lines])
+    return Message(title=f"{about.title} {_TITLES[kind]}", body=body, tone=_TONES[kind])
 
 
 def _fix(fix: str) -> list[str]:

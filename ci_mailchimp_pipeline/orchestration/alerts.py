@@ -4,6 +4,7 @@ Sent where the run is, so that the command line, the page and the daemon all do,
 What was delivered is written to the run's tags: the next run of the same incident reads there who knows.
 """
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import dagster as dg
 
 from ci_mailchimp_pipeline.alerts.incident import Before, before_run, due, name_of
 from ci_mailchimp_pipeline.alerts.message import PAGE as PAGE_ADDRESS
-from ci_mailchimp_pipeline.alerts.message import Message, message
+from ci_mailchimp_pipeline.alerts.message import SOURCE, Message, Subject, message
 from ci_mailchimp_pipeline.alerts.receivers import deliver_all
 from ci_mailchimp_pipeline.config import Alert, Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
@@ -50,19 +51,60 @@ def tell(
         final: Whether no further try follows by itself.
         log: Told of each message that did not arrive.
     """
+
+    def found() -> tuple[Before, frozenset[str]]:
+        before = before_run(history(config, export), run_id)
+        return before, told_of(instance, export, before, run_id)
+
+    _tell(config, Subject.of(export), report, found, instance=instance, run_id=run_id, final=final, log=log)
+
+
+def tell_source(
+    config: Config,
+    report: Report,
+    *,
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    final: bool,
+    log: Log = _LOG.warning,
+) -> None:
+    """Like ``tell``, for a run that reads the source for all exports: the ledger knows nothing of it."""
+
+    def found() -> tuple[Before, frozenset[str]]:
+        runs = instance.get_runs(dg.RunsFilter(job_name=run.job_name), limit=HISTORY)
+        others = [each for each in runs if each.run_id != run.run_id]
+        since = list(itertools.takewhile(lambda each: each.status != dg.DagsterRunStatus.SUCCESS, others))
+        broken = any(each.status == dg.DagsterRunStatus.FAILURE for each in since)
+        before = Before(run_ids=tuple(each.run_id for each in since), broken=broken)
+        return before, _told_by(instance, [*before.run_ids, run.run_id])
+
+    _tell(config, SOURCE, report, found, instance=instance, run_id=run.run_id, final=final, log=log)
+
+
+def _tell(
+    config: Config,
+    about: Subject,
+    report: Report,
+    found: Callable[[], tuple[Before, frozenset[str]]],
+    *,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    final: bool,
+    log: Log,
+) -> None:
+    """Send what is due after what *found* finds out, and tag the run with who took it."""
     if not config.alerts or report.dry_run:
         return
     try:
-        before = before_run(history(config, export), run_id)
-        told = told_of(instance, export, before, run_id)
+        before, told = found()
         page = os.environ.get(PAGE_ADDRESS)
-        found = due(config.alerts, report, before=before, told=told, final=final)
+        owed = due(config.alerts, report, before=before, told=told, final=final)
         messages = [
-            (alert, message(each.kind, export, report, page=page)) for each in found for alert in each.to
+            (alert, message(each.kind, about, report, page=page)) for each in owed for alert in each.to
         ]
         took = send(config, messages, log)
         if took and report.status != "success":
-            instance.add_run_tags(run_id, {ALERTED: _BETWEEN.join(sorted({*took, *told}))})
+            instance.add_run_tags(run_id, {ALERTED: told_text(took | told)})
     except Exception as error:  # noqa: BLE001  (an alert is never a reason for a run to fail)
         log(f"alerts: {type(error).__name__}, nothing more was sent")
 
@@ -91,10 +133,15 @@ def told_of(
     instance: dg.DagsterInstance, export: Export, before: Before, run_id: str | None = None
 ) -> frozenset[str]:
     """The receivers that know of the incident that is open: by a run of it, or by a failed freshness check."""
-    ids = [*before.run_ids, *([run_id] if run_id else [])]
-    runs = instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else []
+    named = _told_by(instance, [*before.run_ids, *([run_id] if run_id else [])])
+    return named | told_stale(instance, export, before)
+
+
+def _told_by(instance: dg.DagsterInstance, run_ids: list[str]) -> frozenset[str]:
+    """The receivers that took a message about one of the runs."""
+    runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
     names = {name for run in runs for name in run.tags.get(ALERTED, "").split(_BETWEEN)}
-    return frozenset((names | told_stale(instance, export, before)) - {""})
+    return frozenset(names - {""})
 
 
 def told_stale(instance: dg.DagsterInstance, export: Export, before: Before) -> frozenset[str]:

@@ -20,7 +20,7 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.ledger import RunRow, open_ledger
 from ci_mailchimp_pipeline.ledger.records import RunStatus
-from ci_mailchimp_pipeline.orchestration.alerts import tell
+from ci_mailchimp_pipeline.orchestration.alerts import tell, tell_source
 from ci_mailchimp_pipeline.orchestration.attempts import MAX_ATTEMPTS
 from ci_mailchimp_pipeline.orchestration.home import private_files
 from ci_mailchimp_pipeline.orchestration.session import current_session, waits
@@ -35,7 +35,7 @@ class Step:
     Attributes:
         export: Whose step; for the upstream's, the export whose job it is, or None when all are materialized.
         dry_run: Whether the run's sync would write; a dry run leaves no row in the ledger.
-        tell: Sends the alerts that a report of the export calls for.
+        tell: Sends the alerts that a report calls for: of the export, or, where there is none, of the source.
     """
 
     config: Config
@@ -55,16 +55,11 @@ class Step:
         export = export or config.exports.get(run.job_name)
 
         def tell_of(report: Report) -> None:
-            if export is not None:
-                tell(
-                    config,
-                    export,
-                    report,
-                    instance=context.instance,
-                    run_id=run.run_id,
-                    final=is_final(run.tags),
-                    log=context.log.warning,
-                )
+            instance, final, log = context.instance, is_final(run.tags), context.log.warning
+            if export is None:
+                tell_source(config, report, instance=instance, run=run, final=final, log=log)
+            elif report.export:
+                tell(config, export, report, instance=instance, run_id=run.run_id, final=final, log=log)
 
         return cls(
             config=config,
@@ -144,6 +139,8 @@ def failed(step: Step, error: PipelineError, report: Report | None = None) -> dg
         if not step.dry_run:
             remember(step.config, step.export, report, trigger=step.trigger, now=time.time())
             step.tell(report)
+    else:
+        step.tell(Report(export="", status="failed", run_id=step.run_id, error=error))
     return as_failure(error)
 
 

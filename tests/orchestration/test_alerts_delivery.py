@@ -87,6 +87,32 @@ def test_failure_of_any_step_is_told(bench: Any, monkeypatch: pytest.MonkeyPatch
     assert f"code: {run.report.error.code}" in receiver.heard[0]["message"]
 
 
+def test_source_that_cannot_be_read_for_all_exports_is_one_incident(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    """The run that reads the source for everybody fails twice and then works: one message, and its end."""
+    listening(bench, monkeypatch, receiver)
+    config = bench.project.write()
+    profiles = config.folder / "data" / "profiles.csv"
+    job = build_definitions(config).resolve_job_def("upstream_refresh")
+
+    def read() -> bool:
+        done: bool = job.execute_in_process(instance=bench.instance, raise_on_error=False).success
+        return done
+
+    hidden = profiles.rename(profiles.with_suffix(".away"))
+    ends = [read(), read()]
+    hidden.rename(profiles)
+    ends += [read(), read()]
+
+    assert ends == [False, False, True, True]
+    assert [each["title"] for each in receiver.heard] == [
+        "Mailchimp exports: reading the source failed",
+        "Mailchimp exports: reading the source works again",
+    ]
+    assert "fix: " in receiver.heard[0]["message"]
+
+
 def test_audience_that_is_gone_is_told(
     bench: Any, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:

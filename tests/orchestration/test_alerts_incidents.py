@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_mailchimp_pipeline.alerts.incident import before_run, due, due_stale, name_of
-from ci_mailchimp_pipeline.alerts.message import message, run_link, stale_message
+from ci_mailchimp_pipeline.alerts.message import Subject, message, run_link, stale_message
 from ci_mailchimp_pipeline.config import Alert
 from ci_mailchimp_pipeline.config.fields import Segment
 from ci_mailchimp_pipeline.config.models import AlertKind, Export
@@ -171,7 +171,7 @@ def _export() -> Export:
 
 def test_message_names_export_number_fix_and_run() -> None:
     """What a person needs at three in the morning, and that there will not be another."""
-    told = message("stopped", _export(), _report("stopped"), page="http://127.0.0.1:3000/")
+    told = message("stopped", Subject.of(_export()), _report("stopped"), page="http://127.0.0.1:3000/")
 
     assert told.title == "Mailchimp export vip was stopped by a guard"
     assert told.tone == "failure"
@@ -190,7 +190,7 @@ def test_message_of_a_recovery_has_the_counts() -> None:
     """That it works again is said with what it did."""
     report = _report("success", counts=Counts(added=1204, accepted=1204, profiles=1204), members=5000)
 
-    told = message("recovered", _export(), report, page=None)
+    told = message("recovered", Subject.of(_export()), report, page=None)
 
     assert told.tone == "success"
     assert "5,000 members now: 1,204 added" in told.body
@@ -200,7 +200,9 @@ def test_message_of_a_recovery_has_the_counts() -> None:
 
 def test_message_of_warnings_lists_them() -> None:
     """Each warning is a line."""
-    told = message("warning", _export(), _report("success", warnings=("first", "second")), page=None)
+    told = message(
+        "warning", Subject.of(_export()), _report("success", warnings=("first", "second")), page=None
+    )
 
     assert "- first\n- second" in told.body
 
