@@ -19,6 +19,7 @@ class Config:
         folder: Its folder; relative paths in the file are relative to it.
         home: Where state lives. Not created by reading the configuration.
         ledger_url: A database URL for the ledger, if it does not live in *home*.
+        frames_url: Where frames and snapshots are shared with other machines, if they are.
         sandbox: Every run is a dry run.
         source_type: The name of the source plugin.
         source_options: The plugin's own options, as an object of its ``Options``.
@@ -32,6 +33,7 @@ class Config:
     folder: Path
     home: Path
     ledger_url: str | None = field(repr=False)  # may hold a password
+    frames_url: str | None = field(repr=False)  # may hold a password
     sandbox: bool
     source_type: str
     source_options: Any = field(repr=False)

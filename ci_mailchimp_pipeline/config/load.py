@@ -115,6 +115,7 @@ def load_config(
         folder=file.parent,
         home=find_home(file, environ),
         ledger_url=environ.get("CI_MAILCHIMP_LEDGER") or None,
+        frames_url=environ.get("CI_MAILCHIMP_FRAMES") or None,
         sandbox=bool(sandbox) or declared.file.sandbox,
         source_type=declared.source_type,
         source_options=declared.source_options,

@@ -21,7 +21,7 @@ from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
 from ci_mailchimp_pipeline.pipeline.upstream import take_settled_upstream, take_upstream, why_not
 from ci_mailchimp_pipeline.plan.guards import Allowances, frame_guards, permission_guards, stop_if_any
-from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot, prune
+from ci_mailchimp_pipeline.sources.base import Snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 FOUND = "seconds"  # metadata of the upstream: what reading took
@@ -141,6 +141,7 @@ def export_assets(config: Config, export: Export, upstream: Upstream = UPSTREAM)
             shown = metadata.sync_metadata(declared, export, report, judged.frame)
             if report.status == "success" and not report.dry_run:
                 folders.prune_frames(declared, export.id)
+                folders.prune_shared_snapshots(declared)
             step.tell(report)
         yield from checks.sync_results(export, report)
         with outcome_told(context):
@@ -169,6 +170,7 @@ def _frame(
     guards = frame_guards(export, counts_of(frame))
     seconds = {"upstream": read_seconds, "frame": time.monotonic() - began}
     folders.save_verdict(
+        config,
         folder,
         folders.Verdict(
             passed=frame.good and not any(guard.stopped for guard in guards),
@@ -238,6 +240,7 @@ def _read_upstream(step: Step) -> tuple[Snapshot, float]:
     began, base = time.monotonic(), folders.snapshots_base(step.config)
     take = take_settled_upstream if step.trigger in UNATTENDED else take_upstream
     snapshot = take(step.config, base)
+    folders.share_snapshot(step.config, snapshot)
     prune(base, folders.KEEP)
     return snapshot, time.monotonic() - began
 
@@ -264,7 +267,7 @@ def _latest_snapshot(
             fix=again,
         )
     try:
-        snapshot = load_snapshot(config.home / str(found["path"].value))
+        snapshot = folders.find_snapshot(config, config.home / str(found["path"].value))
     except FixDataError:
         failure = RunLaterError("no_snapshot", "the newest snapshot is not there any more", fix=again)
     else:

@@ -1,4 +1,8 @@
-"""The folders of runs below the state folder: which frame belongs to which run, and which may go."""
+"""The folders of runs: which frame belongs to which run, and which may go.
+
+They are below the state folder. Where CI_MAILCHIMP_FRAMES names a place that machines share, each is also there,
+under the same relative path, and that place decides which frame is the newest.
+"""
 
 import hashlib
 import shutil
@@ -8,10 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from ci_mailchimp_pipeline.artifacts import MANIFEST
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError
 from ci_mailchimp_pipeline.frame.build import Frame, load_frame
 from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot
+from ci_mailchimp_pipeline.storage import Store, open_store
 
 VERDICT = "verdict.json"
 KEEP = 3  # frames of an export, and snapshots
@@ -61,18 +67,38 @@ def declaration_of(export: Export) -> str:
     return hashlib.sha256(export.model_dump_json().encode()).hexdigest()
 
 
-def save_verdict(folder: Path, verdict: Verdict) -> None:
-    """Write *verdict* beside the frame in *folder*, whole or not at all."""
+def save_verdict(config: Config, folder: Path, verdict: Verdict) -> None:
+    """Write *verdict* beside the frame in *folder*, whole or not at all; then share the folder."""
     written = folder / f"{VERDICT}.new"
     written.write_bytes(msgspec.json.encode(verdict))
     written.replace(folder / VERDICT)
+    if store := _store(config):
+        store.put(folder, _name(config, folder), last=VERDICT)
+
+
+def share_snapshot(config: Config, snapshot: Snapshot) -> None:
+    """Put *snapshot* where other machines find it; the same content is there once."""
+    store, name = _store(config), _name(config, snapshot.folder)
+    if store and not store.has(name, MANIFEST):
+        store.put(snapshot.folder, name, last=MANIFEST)
+
+
+def find_snapshot(config: Config, folder: Path) -> Snapshot:
+    """The snapshot whose place is *folder*, brought here from where machines share it if need be.
+
+    Raises:
+        FixDataError: ``snapshot_not_good``.
+    """
+    if (store := _store(config)) and not folder.exists():
+        store.get(_name(config, folder), folder, last=MANIFEST)
+    return load_snapshot(folder)
 
 
 def read_verdict(folder: Path) -> Verdict | None:
     """The verdict on the frame in *folder*; None when there is none that can be read."""
     try:
-        return msgspec.json.decode((folder / VERDICT).read_bytes(), type=Verdict)
-    except (OSError, msgspec.DecodeError):
+        return _decoded((folder / VERDICT).read_bytes())
+    except OSError:
         return None
 
 
@@ -86,6 +112,11 @@ def run_folders(config: Config, export: str) -> list[Path]:
 
 def newest_frame(config: Config, export: str) -> tuple[Path, Verdict] | None:
     """The folder of the newest frame of *export* with its verdict, whether it passed or not."""
+    if store := _store(config):
+        for run in _shared_runs(store, config, export)[:1]:
+            folder = run_folder(config, export, run)
+            return (folder, verdict) if (verdict := _brought(config, folder)) else None
+        return None
     for folder in run_folders(config, export):
         if verdict := read_verdict(folder):
             return folder, verdict
@@ -101,7 +132,7 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
     """
     again = f"materialize {export.id}/export_frame again"
     own = run_folder(config, export.id, run_id)
-    verdict = read_verdict(own)
+    verdict = _brought(config, own)
     found = (own, verdict) if verdict else newest_frame(config, export.id)
     if found is None:
         raise FixDataError("no_frame", f"export '{export.id}' has no frame yet", fix=again)
@@ -120,7 +151,7 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
         )
     return Judged(
         frame=load_frame(folder),
-        snapshot=load_snapshot(snapshots_base(config) / verdict.snapshot),
+        snapshot=find_snapshot(config, snapshots_base(config) / verdict.snapshot),
         seconds=verdict.seconds,
     )
 
@@ -129,6 +160,68 @@ def prune_frames(config: Config, export: str, keep: int = KEEP) -> None:
     """Delete all but the newest *keep* run folders of *export*; only what looks like one is touched."""
     for folder in run_folders(config, export)[keep:]:
         shutil.rmtree(folder, ignore_errors=True)
+    if store := _store(config):
+        for run in _shared_runs(store, config, export)[keep:]:
+            store.remove(_name(config, run_folder(config, export, run)), last=VERDICT)
+
+
+def prune_shared_snapshots(config: Config, keep: int = KEEP) -> None:
+    """Delete shared snapshots but the newest *keep* and those that a shared frame was made from."""
+    store = _store(config)
+    if store is None:
+        return
+    base = _name(config, snapshots_base(config))
+    used = {
+        verdict.snapshot
+        for export in config.exports
+        for run in store.names(_name(config, frames_base(config, export)))
+        if _is_run(run) and (verdict := _shared_verdict(store, config, export, run))
+    }
+    names = [name for name in store.names(base) if store.has(f"{base}/{name}", MANIFEST)]
+    names.sort(key=lambda name: store.age_key(f"{base}/{name}", MANIFEST), reverse=True)
+    for name in names[keep:]:
+        if name not in used:
+            store.remove(f"{base}/{name}", last=MANIFEST)
+
+
+def _store(config: Config) -> Store | None:
+    return open_store(config.frames_url) if config.frames_url else None
+
+
+def _name(config: Config, folder: Path) -> str:
+    return folder.relative_to(config.home).as_posix()
+
+
+def _brought(config: Config, folder: Path) -> Verdict | None:
+    """The verdict in *folder*, which is brought here from where machines share it if it is not here."""
+    verdict = read_verdict(folder)
+    if verdict is None and (store := _store(config)):
+        store.get(_name(config, folder), folder, last=VERDICT)
+        verdict = read_verdict(folder)
+    return verdict
+
+
+def _shared_runs(store: Store, config: Config, export: str) -> list[str]:
+    """The runs of *export* whose frame is shared, the newest first."""
+    names = store.names(_name(config, frames_base(config, export)))
+    ages = {
+        name: verdict.at
+        for name in names
+        if _is_run(name) and (verdict := _shared_verdict(store, config, export, name))
+    }
+    return sorted(ages, key=lambda name: (ages[name], name), reverse=True)
+
+
+def _shared_verdict(store: Store, config: Config, export: str, run: str) -> Verdict | None:
+    text = store.read(_name(config, run_folder(config, export, run)), VERDICT)
+    return _decoded(text) if text is not None else None
+
+
+def _decoded(text: bytes) -> Verdict | None:
+    try:
+        return msgspec.json.decode(text, type=Verdict)
+    except msgspec.DecodeError:
+        return None
 
 
 def _age(folder: Path) -> tuple[float, str]:

@@ -79,6 +79,7 @@ def test_each_part_imports_only_what_it_may() -> None:
         pytest.param("sqlalchemy", {"ledger"}, id="sqlalchemy"),
         pytest.param("sqlite3", {"ledger"}, id="sqlite3"),
         pytest.param("duckdb", {"engine.py"}, id="duckdb"),
+        pytest.param("fsspec", {"storage.py"}, id="fsspec"),
         pytest.param("pandera", {"frame", "orchestration"}, id="pandera"),
         pytest.param("yaml", {"config"}, id="yaml"),
         pytest.param("dagster", {"orchestration", "definitions.py", "component.py"}, id="dagster"),
