@@ -18,7 +18,15 @@ from ci_mailchimp_pipeline.orchestration.history import Seen, last_sync, latest_
 from ci_mailchimp_pipeline.orchestration.probe import NOTHING_THERE, Probe, source_of
 from ci_mailchimp_pipeline.orchestration.processes import UNFINISHED, bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.sight import Look
-from ci_mailchimp_pipeline.orchestration.tags import ATTEMPT, BY_REFRESH, EXPORT, REFRESH, SEVERAL, TRIGGER
+from ci_mailchimp_pipeline.orchestration.tags import (
+    ATTEMPT,
+    BY_REFRESH,
+    EXPORT,
+    REFRESH,
+    SEVERAL,
+    TRIGGER,
+    config_hash,
+)
 from ci_mailchimp_pipeline.orchestration.upstream import UPSTREAM, Upstream
 
 READ_UPSTREAM = "upstream_refresh"  # the sensor and its job
@@ -50,7 +58,7 @@ class Watch:
 
     def look(self, of: str) -> Look:
         """A look at *of*, now."""
-        return Look(of=of, file=self.config.digest, now=self.now())
+        return Look(of=of, file=config_hash(self.config), now=int(self.now()))
 
 
 def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
@@ -201,7 +209,7 @@ def try_now(watch: Watch, instance: dg.DagsterInstance, occasion: Occasion) -> T
         return dg.SkipReason(f"{occasion.told}: a run is in progress")
     records = instance.get_run_records(dg.RunsFilter(tags=occasion.tags), limit=RUNS_LOOKED_AT)
     past = [each for each in past_of(records) if each.at > occasion.since]
-    verdict = next_attempt(past, now=watch.now(), config_hash=watch.config.digest, pace=watch.pace)
+    verdict = next_attempt(past, now=watch.now(), config_hash=config_hash(watch.config), pace=watch.pace)
     if isinstance(verdict, Wait):
         return dg.SkipReason(f"{occasion.told}: {verdict.reason}")
     return dg.RunRequest(

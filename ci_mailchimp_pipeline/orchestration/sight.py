@@ -25,7 +25,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     baseline: str | None
     of: str
     file: str
-    seen: float
+    seen: int
 
     def encode(self) -> str:
         """As a cursor."""
@@ -38,7 +38,7 @@ class Look:
 
     of: str
     file: str
-    now: float
+    now: int
 
     def at(self, baseline: str | None) -> Sight:
         """A cursor that remembers this look."""

@@ -32,9 +32,14 @@ STOPPED = "stopped"
 FAILED = "failed"
 
 
+def config_hash(config: Config) -> str:
+    """Which exports.yaml it was, short enough for a list of runs; the sync's metadata have all of it."""
+    return config.digest[:12]
+
+
 def given_tags(config: Config, export: str) -> dict[str, str]:
     """What a run carries from the start when nobody says otherwise: somebody started it by hand on the page."""
-    return {TRIGGER: PAGE, EXPORT: export, ATTEMPT: "1", CONFIG_HASH: config.digest}
+    return {TRIGGER: PAGE, EXPORT: export, ATTEMPT: "1", CONFIG_HASH: config_hash(config)}
 
 
 def complete_tags(

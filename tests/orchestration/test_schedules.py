@@ -21,6 +21,7 @@ from ci_mailchimp_pipeline.orchestration.jobs import export_job
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
 from ci_mailchimp_pipeline.orchestration.sensors import Watch
+from ci_mailchimp_pipeline.orchestration.tags import config_hash
 from ci_mailchimp_pipeline.pipeline.upstream import PATIENCE_SECONDS, take_settled_upstream
 from ci_mailchimp_pipeline.sources.base import NotReady
 
@@ -136,7 +137,7 @@ class Clock:
     def run(self, request: Any, status: S) -> None:
         """The run that was requested is, or ended, so."""
         empty = dg.GraphDefinition(name="vip").to_job()
-        tags = {f"{TAG}config_hash": self.config.digest, **request.tags}
+        tags = {f"{TAG}config_hash": config_hash(self.config), **request.tags}
         self.instance.create_run_for_job(empty, status=status, tags=tags)
 
 

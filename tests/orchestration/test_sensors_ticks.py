@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.orchestration.attempts import MAX_ATTEMPTS, Pace
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
 from ci_mailchimp_pipeline.orchestration.probe import Probe
+from ci_mailchimp_pipeline.orchestration.tags import config_hash
 
 S = dg.DagsterRunStatus
 TAG = "ci_mailchimp/"
@@ -91,7 +92,7 @@ class Page:
         return self.instance.create_run_for_job(
             build_definitions(self.config).resolve_job_def(job),
             status=status,
-            tags={f"{TAG}config_hash": self.config.digest, **tags},
+            tags={f"{TAG}config_hash": config_hash(self.config), **tags},
         )
 
     def start(self, request: Any, status: S, job: str = "vip", **tags: str) -> dg.DagsterRun:
@@ -391,7 +392,7 @@ def test_editing_the_file_starts_nothing(page):
 def test_an_export_that_is_switched_on_again_starts_nothing(pending):
     """After a long absence with another file the refresh that came meanwhile is the baseline."""
     cursor = json.loads(pending.cursors["vip_on_refresh"])
-    absent = {**cursor, "file": "another", "seen": time.time() - 3600}
+    absent = {**cursor, "file": "another", "seen": int(time.time()) - 3600}
     pending.cursors["vip_on_refresh"] = json.dumps(absent)
 
     assert "first sight" in told(pending.look())
@@ -401,7 +402,7 @@ def test_an_export_that_is_switched_on_again_starts_nothing(pending):
 def test_what_came_while_dagster_was_down_is_sent(pending):
     """After a long absence with the same file nothing was switched on: the refresh is picked up."""
     cursor = json.loads(pending.cursors["vip_on_refresh"])
-    pending.cursors["vip_on_refresh"] = json.dumps({**cursor, "seen": time.time() - 1e6})
+    pending.cursors["vip_on_refresh"] = json.dumps({**cursor, "seen": int(time.time()) - 1_000_000})
 
     assert isinstance(pending.look(), dg.RunRequest)
 
