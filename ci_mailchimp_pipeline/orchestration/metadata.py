@@ -11,13 +11,16 @@ from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.frame.fields import MergeField
 from ci_mailchimp_pipeline.frame.schema import frame_schema
 from ci_mailchimp_pipeline.orchestration.rejected import rejected_rows
-from ci_mailchimp_pipeline.orchestration.summary import numbers_table, summary
+from ci_mailchimp_pipeline.orchestration.summary import numbers_table, told
 from ci_mailchimp_pipeline.pipeline.planning import FACTS, authorization_of, connection_of
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.sources.base import Snapshot
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 SHOWN_REJECTED = 20
+SHORT = (
+    16  # letters of a hash: the page is as wide as its longest value, and the tag of the run has all of it
+)
 SEGMENTS_READ = "segments_read"  # whose members a snapshot holds
 
 _COLUMNS = {
@@ -86,7 +89,7 @@ def sync_metadata(config: Config, export: Export, report: Report, frame: Frame) 
     facts = AudienceFacts.load(frame.folder / FACTS)
     audience = _audience(config, export, facts)
     found: dict[str, Any] = {
-        "summary": dg.MetadataValue.md(summary(report, export, audience=audience)),
+        **{name: dg.MetadataValue.md(text) for name, text in told(report, export).items()},
         "dry_run": report.dry_run,
         "audience": f"{facts.audience_name} ({facts.audience_id})",
         **report.counts.as_json(),
@@ -96,7 +99,7 @@ def sync_metadata(config: Config, export: Export, report: Report, frame: Frame) 
         "seconds": round(report.seconds, 3),
         **{f"seconds_{name}": round(seconds, 3) for name, seconds in report.steps.items()},
         "plan_id": report.plan_id or "",
-        "config_hash": config.digest,
+        "config_hash": config.digest[:SHORT],
     }
     if audience:
         found["audience_in_mailchimp"] = dg.MetadataValue.url(audience)

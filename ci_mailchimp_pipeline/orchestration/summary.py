@@ -7,34 +7,60 @@ from ci_mailchimp_pipeline.orchestration.flow import picture
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.plan.guards import Guard
 
+_BAR = 10  # letters that all profiles together are long
 _MEANING = {
+    "profiles": "in the chosen segments",
     "added": "new in the audience",
     "updated": "merge fields or tags changed",
     "moved": "new address, same person",
     "unchanged": "nothing to send",
-    "suppressed": "opted out or bounced: not written",
+    "suppressed": "opted out or bounced",
     "refused": "Mailchimp said no",
     "rejected": "unfit to be sent",
-    "merged": "same address as another profile",
+    "merged": "shares an address",
     "excluded": "dropped by `require`",
     "exited": "no longer wanted",
-    "archived": "of these, taken out of the audience",
-    "no_profile": "in a segment, without a profile",
+    "archived": "of these, archived",
+    "no_profile": "in a segment only",
 }
 _STEPS = {"upstream": "reading the source", "frame": "validating", "plan": "planning", "apply": "sending"}
 
 
-def summary(report: Report, export: Export, *, audience: str | None = None) -> str:
-    """What happened to how many people, or on a dry run would.
+def told(report: Report, export: Export) -> dict[str, str]:
+    """What happened, or on a dry run would, as pieces of Markdown by their names on the page.
 
-    Args:
-        report: How the run ended.
-        export: Whose run.
-        audience: Address of the audience in Mailchimp, if it has one.
+    Dagster shows a piece at once if it is short, and else behind a link; so each is about one thing, and only
+    the picture is long.
     """
+    found = {
+        "summary": f"**{_headline(report)}**\n\n{_people(report)}".rstrip(),
+        "picture": picture(report.counts),
+        "reasons": _reasons(report),
+        "warnings": "\n".join(f"- {warning}" for warning in report.warnings),
+        "cost": _cost(report),
+        "guards": _judged(report.guards) if report.dry_run else "",
+        "next": _further(report, export),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _people(report: Report) -> str:
+    """How many people and why, each with a bar in proportion to the profiles."""
     counts = report.counts.as_json()
-    people = [(name, f"{counts[name]:,}", says) for name, says in _MEANING.items() if counts[name]]
-    reasons = [
+    rows = [
+        (name, f"{counts[name]:,}", _bar(counts[name], report.counts.profiles), says)
+        for name, says in _MEANING.items()
+        if counts[name]
+    ]
+    return table(("would be" if report.dry_run else "", "people", "", ""), rows, right=1)
+
+
+def _bar(people: int, profiles: int) -> str:
+    return "█" * round(_BAR * min(1.0, people / max(profiles, 1))) or "▏"
+
+
+def _reasons(report: Report) -> str:
+    rows = [
         (what, f"`{reason}`", f"{number:,}")
         for what, found in (
             ("rejected", report.rejected_reasons),
@@ -44,17 +70,7 @@ def summary(report: Report, export: Export, *, audience: str | None = None) -> s
         )
         for reason, number in sorted(found.items())
     ]
-    parts = [
-        f"**{_headline(report)}**",
-        picture(report.counts),
-        table(("would be" if report.dry_run else "", "people", "because"), people, right=1),
-        table(("who", "reason", "people"), reasons, right=2),
-        "\n".join(f"- warning: {warning}" for warning in report.warnings),
-        _cost(report),
-        _judged(report.guards) if report.dry_run else "",
-        _further(report, export, audience),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    return table(("", "reason", "people"), rows, right=2)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int) -> str:
@@ -102,8 +118,8 @@ def _judged(guards: Sequence[Guard]) -> str:
     rows = [
         (
             f"`{guard.guard}`",
-            f"{guard.value:,g}",
-            "off" if guard.limit is None else f"{guard.limit:,g}",
+            _plain(guard.value),
+            "off" if guard.limit is None else _plain(guard.limit),
             "**stops**" if guard.stopped else "passes",
         )
         for guard in guards
@@ -111,7 +127,7 @@ def _judged(guards: Sequence[Guard]) -> str:
     return table(("guard", "value", "limit", ""), rows, right=1)
 
 
-def _further(report: Report, export: Export, audience: str | None) -> str:
+def _further(report: Report, export: Export) -> str:
     """Where to look next."""
     schedule = export.schedule
     when = {
@@ -119,11 +135,14 @@ def _further(report: Report, export: Export, audience: str | None) -> str:
         "off": "on demand",
         "cron": f"`{schedule.cron}` ({schedule.timezone})",
     }[schedule.kind]
-    lines = [f"- next run: {when}"]
+    lines = [f"- {when}"]
     if report.counts.rejected or report.counts.no_profile:
-        lines.append(f"- whom it could not send: `ci-mailchimp rejected {export.id}`")
+        lines.append(f"- who could not be sent: `ci-mailchimp rejected {export.id}`")
     if report.dry_run and report.plan_id:
         lines.append(f"- to do just this: `ci-mailchimp run {export.id} --plan-id {report.plan_id}`")
-    if audience:
-        lines.append(f"- [the audience in Mailchimp]({audience})")
     return "\n".join(lines)
+
+
+def _plain(number: float) -> str:
+    """People as a whole number, percent with what follows the point."""
+    return f"{number:,.2f}".rstrip("0").rstrip(".")
