@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -118,8 +119,9 @@ def start(config: Config, postgres: str, machine_environment: dict[str, str]) ->
 
     def begin(*arguments: str) -> "subprocess.Popen[bytes]":
         with (config.folder / f"{len(started)}.txt").open("wb") as log:
+            program = Path(sys.executable).with_name(arguments[0])
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], cwd=config.folder, env=environment, stdout=log,
+                [program, *arguments[1:]], cwd=config.folder, env=environment, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heeding_signals,  # noqa: PLW1509
             )  # fmt: skip
         started.append(process)
@@ -147,24 +149,12 @@ def test_page_daemon_and_code_server_are_separate_programs(
 ) -> None:
     """A run asked for on the page goes through the daemon's queue to the code server, and people arrive."""
     code, page = _free_ports(2)
-    workspace = config.folder / "workspace.yaml"
-    workspace.write_text(
-        f"load_from: [grpc_server: {{host: 127.0.0.1, port: {code}, location_name: ci_mailchimp_pipeline}}]"
-    )
-    start(
-        "dagster",
-        "api",
-        "grpc",
-        "-m",
-        "ci_mailchimp_pipeline.definitions",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(code),
-    )
+    commands, shown = _shown(code, page, workspace := config.folder / "workspace.yaml")
+    workspace.write_text(shown)
+    start(*commands[0])
     _wait(lambda: _listens(code))
-    start("dagster_webserver", "-h", "127.0.0.1", "-p", str(page), "-w", str(workspace))
-    start("dagster._daemon", "run", "-w", str(workspace))
+    start(*commands[1])
+    start(*commands[2])
     url = f"http://127.0.0.1:{page}/graphql"
     _wait(lambda: _answers(url))
 
@@ -179,6 +169,19 @@ def test_page_daemon_and_code_server_are_separate_programs(
         said = [record.event_log_entry.user_message for record in instance.get_records_for_run(run).records]
     assert ended == "SUCCESS", said[-5:]
     assert set(mailchimp_emulator.members(AUDIENCE)) == {address(number) for number in range(PEOPLE)}
+
+
+def _shown(code: int, page: int, workspace: Path) -> tuple[list[list[str]], str]:
+    """The commands of the three units in docs/deployment.md, on these ports, and their workspace.yaml."""
+    shown = ROOT / "docs" / "deployment.md"
+    here = {"4266": str(code), "3000": str(page), "/etc/ci-mailchimp/workspace.yaml": str(workspace)}
+    commands = [
+        [here.get(word, word) for word in line.split()]
+        for block in blocks(shown, "ini")
+        for line in re.findall(r"^ExecStart=/opt/ci-mailchimp/bin/(.+)$", block.text, re.MULTILINE)
+    ]
+    (found,) = (block.text for block in blocks(shown, "yaml") if "grpc_server" in block.text)
+    return commands, found.replace("4266", str(code))
 
 
 def _ended(status: str) -> str | None:
