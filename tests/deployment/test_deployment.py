@@ -1,0 +1,102 @@
+"""What the triggers do in Dagster as it is deployed: processes that start, fail, are canceled and are killed."""
+
+import dagster as dg
+import pytest
+from harness import AUDIENCE
+
+S = dg.DagsterRunStatus
+SYNC = "{}__mailchimp_sync"
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+
+
+def sent(deployed, audience=AUDIENCE):
+    """The addresses that Mailchimp holds."""
+    return set(deployed.project.members(audience))
+
+
+def wanted(deployed):
+    """The addresses that are in the source."""
+    return {row["EMail"] for row in deployed.project.people.values()}
+
+
+def spans(deployed, runs):
+    """When the sync of each run began and ended, in order."""
+    found = []
+    for run in runs:
+        (step,) = deployed.instance.get_run_step_stats(run.run_id, [SYNC.format(run.job_name)])
+        found.append((step.start_time, step.end_time))
+    return sorted(found)
+
+
+def test_first_sight_and_one_refresh(deployed):
+    """Loading runs nothing; a refresh written in two goes is read at most twice and sent once to each audience."""
+    deployed.looked(2)
+    assert deployed.runs() == []
+    assert deployed.project.emulator.requests() == []
+
+    deployed.project.emulator.switch(latency_ms=300)  # long enough for two syncs to meet if they could
+    deployed.refresh(100)
+    deployed.refresh(101)
+    deployed.until(lambda: deployed.runs("vip") and deployed.runs("news"), "both exports run")
+    deployed.quiet()
+    deployed.project.emulator.switch(latency_ms=0)
+
+    reads, runs = deployed.runs("upstream_refresh"), [*deployed.runs("vip"), *deployed.runs("news")]
+    assert 1 <= len(reads) <= 2
+    assert {run.status for run in [*reads, *runs]} == {S.SUCCESS}
+    last = reads[-1].tags["ci_mailchimp/refresh"]
+    for name in ("vip", "news"):
+        assert len(deployed.runs(name, refresh=last)) == 1
+        (tags,) = (run.tags for run in deployed.runs(name, refresh=last))
+        told = {
+            key.removeprefix("ci_mailchimp/"): text for key, text in tags.items() if "ci_mailchimp/" in key
+        }
+        assert told == {
+            "trigger": "refresh", "export": name, "refresh": last, "attempt": "1", "dry_run": "false",
+            "config_hash": deployed.config.digest[:12],
+        }  # fmt: skip
+    (first, second) = spans(deployed, runs)[-2:]
+    assert first[1] <= second[0], "two syncs of one connection at once"
+    assert sent(deployed) == wanted(deployed)
+
+
+def test_a_file_that_is_edited_or_broken_sends_nothing(deployed):
+    """The page says what is wrong and stays; the mended file loads; nothing is sent for the refresh seen before."""
+    runs = len(deployed.runs())
+    deployed.project.export("vip", display_name="Another name", segments=["Vip", "News"])
+    right = deployed.project.declare()
+    text = right.path.read_text()
+
+    right.path.write_text(text.replace("audience_id", "audiense_id"))
+    broken = deployed.reload()["locationOrLoadError"]
+    right.path.write_text(text)
+    mended = deployed.reload()["locationOrLoadError"]
+
+    assert broken["__typename"] == "PythonError"
+    assert "Did you mean 'audience_id'?" in str(broken)
+    assert mended["__typename"] == "RepositoryLocation"
+    deployed.looked(2)
+    assert len(deployed.runs()) == runs
+    deployed.config = right
+
+
+def test_failed_attempts_end_in_one_success(deployed):
+    """While Mailchimp refuses, an export fails and is tried again; once it does not, the refresh is sent, once."""
+    deployed.project.emulator.switch(accepted_keys=["f" * 32 + "-us1"])
+    deployed.refresh(200)
+    deployed.until(lambda: len(finished(deployed, "news", S.FAILURE)) >= 2, "two failed attempts")
+    deployed.project.emulator.switch(accepted_keys=[])
+    deployed.quiet()
+    last = deployed.runs("news")[-1]
+    attempts = deployed.runs("news", refresh=last.tags["ci_mailchimp/refresh"])
+    assert [run.status for run in attempts].count(S.SUCCESS) == 1
+    assert attempts[-1].status == S.SUCCESS
+    assert [run.tags["ci_mailchimp/attempt"] for run in attempts] == [
+        str(1 + at) for at in range(len(attempts))
+    ]
+    assert sent(deployed) == wanted(deployed)
+
+
+def finished(deployed, job, status):
+    """The runs of a job that ended so."""
+    return [run for run in deployed.runs(job) if run.status == status]
