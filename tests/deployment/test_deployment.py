@@ -1,8 +1,11 @@
 """What the triggers do in Dagster as it is deployed: processes that start, fail, are canceled and are killed."""
 
+import subprocess
+import sys
+
 import dagster as dg
 import pytest
-from harness import AUDIENCE
+from harness import API_KEY, AUDIENCE
 
 S = dg.DagsterRunStatus
 SYNC = "{}__mailchimp_sync"
@@ -100,3 +103,45 @@ def test_failed_attempts_end_in_one_success(deployed):
 def finished(deployed, job, status):
     """The runs of a job that ended so."""
     return [run for run in deployed.runs(job) if run.status == status]
+
+
+def test_a_canceled_run_leaves_everything_in_order(deployed):
+    """Terminate ends a sync within seconds; it is not started again by itself; a run by hand finishes the work."""
+    deployed.project.emulator.switch(latency_ms=4000)
+    deployed.refresh(*range(1000, 1600))
+    run = deployed.until(
+        lambda: next((run for run in deployed.runs("vip") if writes(deployed, run)), None), "vip writes"
+    )
+    deployed.terminate(run)
+    deployed.until(lambda: finished(deployed, "vip", S.CANCELED), "the run is canceled", seconds=60)
+    deployed.project.emulator.switch(latency_ms=0)
+    deployed.until(lambda: "canceled: not started again" in deployed.skips("vip_on_refresh")[0], "left alone")
+
+    done = say(deployed, "run", "vip")
+
+    assert done.returncode == 0, done.stderr
+    deployed.quiet()
+    assert sent(deployed) == wanted(deployed)
+    (by_hand,) = deployed.runs("vip", trigger="cli")
+    assert by_hand.status == S.SUCCESS
+
+
+def writes(deployed, run):
+    """Whether a run is in the middle of its sync."""
+    if run.status != S.STARTED:
+        return False
+    stats = deployed.instance.get_run_step_stats(run.run_id, [SYNC.format(run.job_name)])
+    return any(step.start_time and not step.end_time for step in stats)
+
+
+def say(deployed, *words):
+    """Type a command beside the open page."""
+    return subprocess.run(
+        [sys.executable, "-m", "ci_mailchimp_pipeline", *words],
+        cwd=deployed.project.folder,
+        env=deployed.environment | {"MAILCHIMP_API_KEY": API_KEY},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
