@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,5 +218,10 @@ def test_up_loads_what_the_workspace_of_the_repository_loads() -> None:
     from ci_mailchimp_pipeline.orchestration.home import WORKSPACE
 
     shipped, ours = (yaml.safe_load(path.read_bytes()) for path in (WORKSPACE, ROOT / "workspace.yaml"))
+    dg = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
 
     assert shipped == ours
+    (module,) = (each["python_module"] for each in ours["load_from"])
+    assert module == {
+        "module_name": dg["code_location_target_module"], "location_name": dg["code_location_name"],
+    }  # fmt: skip
