@@ -1,7 +1,6 @@
 """What Mailchimp acknowledged, nothing else: members, holds, refusals, tags, leases, history of runs."""
 
 from ci_mailchimp_pipeline.ledger.lease import Lease
-from ci_mailchimp_pipeline.ledger.owner import this_process
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
     Archived,
@@ -30,5 +29,4 @@ __all__ = [
     "RunRow",
     "Suppressed",
     "open_ledger",
-    "this_process",
 ]

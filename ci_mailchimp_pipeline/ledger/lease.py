@@ -9,9 +9,9 @@ from sqlalchemy import Connection, insert, select, update
 
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Database
-from ci_mailchimp_pipeline.ledger.owner import is_gone
 from ci_mailchimp_pipeline.ledger.records import Clock
 from ci_mailchimp_pipeline.ledger.schema import lease as table
+from ci_mailchimp_pipeline.process import is_gone
 
 BEATS_PER_TTL = 3  # two beats may fail before the lease ends
 

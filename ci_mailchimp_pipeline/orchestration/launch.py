@@ -12,11 +12,12 @@ from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
 from ci_mailchimp_pipeline.orchestration.home import prepare_home, private_files
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
-from ci_mailchimp_pipeline.orchestration.processes import PROCESS, bury_dead_runs, this_process
+from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.session import Session, attended
-from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, TRIGGER, given_tags
+from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, PROCESS, TRIGGER, given_tags
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import why_not
+from ci_mailchimp_pipeline.process import this_process
 
 _SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
 

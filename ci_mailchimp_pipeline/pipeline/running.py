@@ -13,7 +13,7 @@ import msgspec
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.frame.build import Frame
-from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger, this_process
+from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.planning import (
     FACTS,
@@ -25,6 +25,7 @@ from ci_mailchimp_pipeline.pipeline.planning import (
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.plan.guards import NO_ALLOWANCES, Allowances, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.process import this_process
 from ci_mailchimp_pipeline.sources.base import Snapshot
 from ci_mailchimp_pipeline.sync.apply import apply_plan
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, read_audience

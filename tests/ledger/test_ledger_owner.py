@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from ci_mailchimp_pipeline.errors import RunLaterError
-from ci_mailchimp_pipeline.ledger import open_ledger, this_process
-from ci_mailchimp_pipeline.ledger.owner import is_gone
+from ci_mailchimp_pipeline.ledger import open_ledger
+from ci_mailchimp_pipeline.process import is_gone, this_process
 
 HOLDER = """
 import sys
 from pathlib import Path
-from ci_mailchimp_pipeline.ledger import open_ledger, this_process
+from ci_mailchimp_pipeline.ledger import open_ledger
+from ci_mailchimp_pipeline.process import this_process
 with open_ledger(Path(sys.argv[1])) as ledger:
     with ledger.lease(ledger.audience("account-1", "a1b2c3d4e5"), this_process(), ttl=3600):
         print(this_process(), flush=True)

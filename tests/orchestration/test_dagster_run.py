@@ -10,8 +10,9 @@ from harness import API_KEY, address
 
 from ci_mailchimp_pipeline.orchestration.home import SETTINGS, dagster_home, prepare_home
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
-from ci_mailchimp_pipeline.orchestration.processes import PROCESS, bury_dead_runs
-from ci_mailchimp_pipeline.orchestration.tags import CLI, TRIGGER
+from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
+from ci_mailchimp_pipeline.orchestration.tags import CLI, PROCESS, TRIGGER
+from ci_mailchimp_pipeline.process import this_process
 
 SYNC = dg.AssetKey(["vip", "mailchimp_sync"])
 FRAME = dg.AssetKey(["vip", "export_frame"])
@@ -181,17 +182,16 @@ def test_run_whose_process_is_gone_is_buried(finished: Any) -> None:
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    host = os.uname().nodename
-    parent = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()[19]
+    host, number, namespace, _ = this_process().split(":")
     dead, reborn, alive, elsewhere = (
         finished.instance.create_run_for_job(
             job, status=dg.DagsterRunStatus.STARTED, tags={TRIGGER: CLI, PROCESS: process}
         )
         for process in (
-            f"{host}:{child}:1",
-            f"{host}:{os.getpid()}:1",
-            f"{host}:{os.getpid()}:{parent}",
-            "other:1:1",
+            f"{host}:{child}:{namespace}:1",
+            f"{host}:{number}:{namespace}:1",
+            this_process(),
+            "other:1:1:1",
         )
     )
 

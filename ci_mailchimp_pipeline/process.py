@@ -1,4 +1,4 @@
-"""Who holds a lease, and whether that process is still there. Names hosts and processes, never people."""
+"""Which process it is, and whether that one is still there. Names hosts and processes, never people."""
 
 import os
 import socket
