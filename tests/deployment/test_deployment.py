@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import dagster as dg
 import pytest
@@ -9,7 +10,7 @@ from harness import API_KEY, AUDIENCE
 
 S = dg.DagsterRunStatus
 SYNC = "{}__mailchimp_sync"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = pytest.mark.deployment
 
 
 def sent(deployed, audience=AUDIENCE):
@@ -94,9 +95,11 @@ def test_failed_attempts_end_in_one_success(deployed):
     attempts = deployed.runs("news", refresh=last.tags["ci_mailchimp/refresh"])
     assert [run.status for run in attempts].count(S.SUCCESS) == 1
     assert attempts[-1].status == S.SUCCESS
-    assert [run.tags["ci_mailchimp/attempt"] for run in attempts] == [
-        str(1 + at) for at in range(len(attempts))
-    ]
+    for earlier, later in pairwise(attempts):
+        # The daemon may notice only now that the file was edited: that starts the count afresh.
+        same_file = earlier.tags["ci_mailchimp/config_hash"] == later.tags["ci_mailchimp/config_hash"]
+        expected = int(earlier.tags["ci_mailchimp/attempt"]) + 1 if same_file else 1
+        assert int(later.tags["ci_mailchimp/attempt"]) == expected
     assert sent(deployed) == wanted(deployed)
 
 
