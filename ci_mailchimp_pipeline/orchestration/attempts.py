@@ -4,10 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ci_mailchimp_pipeline.errors import FixConfigError
-
-SENSOR_SECONDS = "CI_MAILCHIMP_SENSOR_SECONDS"
-RETRY_SECONDS = "CI_MAILCHIMP_RETRY_SECONDS"
+from ci_mailchimp_pipeline.config.seconds import RETRY_SECONDS, SENSOR_SECONDS, seconds_of
 
 # 2, 4, 8 … 128 minutes after each failure: four hours in all. Longer than an outage usually is, shorter than
 # the day until the next refresh; and what has failed for so long needs a person.
@@ -30,19 +27,9 @@ class Pace:
         Raises:
             FixConfigError: ``bad_seconds``.
         """
-        chosen = {}
-        for key, name in (("sensor_seconds", SENSOR_SECONDS), ("retry_seconds", RETRY_SECONDS)):
-            text = environ.get(name, "")
-            if not text:
-                continue
-            if not (text.isascii() and text.isdecimal() and 0 < len(text) < len("100000") and int(text)):
-                raise FixConfigError(
-                    "bad_seconds",
-                    f"{name} is not a number of seconds from 1 to 99999",
-                    fix=f"write a whole number, or unset {name}",
-                )
-            chosen[key] = int(text)
-        return cls(**chosen)
+        names = {"sensor_seconds": SENSOR_SECONDS, "retry_seconds": RETRY_SECONDS}
+        chosen = {key: seconds_of(environ, name) for key, name in names.items()}
+        return cls(**{key: seconds for key, seconds in chosen.items() if seconds is not None})
 
     def wait_after(self, failures: int) -> int:
         """Seconds to wait after so many failures in a row (at least one)."""

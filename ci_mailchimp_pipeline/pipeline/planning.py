@@ -3,10 +3,11 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci_mailchimp_pipeline.config import Config, Connection, Export
+from ci_mailchimp_pipeline.config.seconds import CALL_SECONDS, seconds_of
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError
 from ci_mailchimp_pipeline.frame.build import Frame, build_frame
 from ci_mailchimp_pipeline.ledger import Ledger
@@ -112,13 +113,14 @@ def connect_to(
     *,
     limits: RetryLimits = DEFAULT_LIMITS,
 ) -> MailchimpClient:
-    """A client for *connection*; the secret is read now."""
+    """A client for *connection*; the secret is read now, and so is how long one call may take in all."""
     authorization = authorization_of(config, connection, environ)
+    patience = seconds_of(environ, CALL_SECONDS)
     return MailchimpClient(
         api_root=connection.api_root or api_root_for(authorization),
         authorization=authorization,
         max_connections=connection.max_connections,
-        limits=limits,
+        limits=limits if patience is None else replace(limits, seconds=min(limits.seconds, patience)),
     )
 
 

@@ -4,6 +4,9 @@ import pytest
 from harness import AUDIENCE, Project, address
 from promises.promised import kept, member, quiet, run
 
+from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.pipeline.planning import connect
+
 KINDS = [
     "429", "429_no_body", "403_html", "500", "502_html", "503", "504_html", "reset_before", "reset_after",
     "timeout_after", "500_after", "cut", "empty", "not_json", "other_json",
@@ -174,3 +177,17 @@ def test_more_connections_than_mailchimp_has_left_adapt(project):
     assert report.counts.archived == 39
     assert member(project, address(1))["status"] == "archived"
     assert len(project.members(AUDIENCE)) == 40
+
+
+def test_a_run_waits_no_longer_than_the_environment_allows(project):
+    """CI_MAILCHIMP_CALL_SECONDS ends the trying early: run again later, and the message says how often was tried."""
+    project.connect = connect
+    project.environ["CI_MAILCHIMP_CALL_SECONDS"] = "1"
+    project.customers(range(3))
+    project.emulator.fail("503", times=None, match="^GET")
+
+    with pytest.raises(RunLaterError) as caught:
+        project.run()
+
+    assert caught.value.code == "mailchimp_busy"
+    assert 1 <= len(project.emulator.requests()) < 8
