@@ -70,12 +70,23 @@ class TagAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenMember:
-    """A member as it was read; times are seconds since 1970."""
+    """A member as it was read; times are seconds since 1970. ``reason`` is why they left, in their words."""
 
     subscriber_hash: bytes = field(repr=False)
     status: str
     last_changed: float | None
     timestamp_opt: float | None
+    reason: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberNow:
+    """One member as Mailchimp shows it: at most 50 of its tags. ``reason`` is why they left, in their words."""
+
+    status: str
+    tags: tuple[str, ...]
+    last_changed: float | None
+    reason: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

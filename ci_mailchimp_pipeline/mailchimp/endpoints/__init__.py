@@ -12,7 +12,7 @@ from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import (
     merge_fields,
     server_time,
 )
-from ci_mailchimp_pipeline.mailchimp.endpoints.members import member_status, members
+from ci_mailchimp_pipeline.mailchimp.endpoints.members import count_members, member, member_status, members
 from ci_mailchimp_pipeline.mailchimp.endpoints.tags import create_tag, tag_members, tags, update_tag
 from ci_mailchimp_pipeline.mailchimp.endpoints.writing import archive_member, move_member, upsert_members
 
@@ -21,8 +21,10 @@ __all__ = [
     "archive_member",
     "audience",
     "audiences",
+    "count_members",
     "create_merge_field",
     "create_tag",
+    "member",
     "member_status",
     "members",
     "merge_fields",
