@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -30,6 +30,7 @@ __all__ = [
     "needs_of",
     "open_source",
     "prune",
+    "refresh_of",
     "segment_problems",
     "take_snapshot",
 ]
@@ -44,10 +45,16 @@ _DRAFT = re.compile(rf"\.{_NAME.pattern}\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """The profile columns and segments that the exports want; a source reads nothing else of a person."""
+    """The profile columns and segments that the exports want; a source reads nothing else of a person.
+
+    Attributes:
+        holder: (column, text): only profiles with this text there, trimmed and in lower case, whatever their
+            segments, and all membership of their customers. A source may give others, too.
+    """
 
     columns: tuple[str, ...]
     segments: tuple[str, ...]
+    holder: tuple[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +149,11 @@ class Source(Protocol):
         """
 
 
+def refresh_of(version: str) -> str:
+    """A short name for a refresh of the source: that of its snapshots, before the dash."""
+    return hashlib.sha256(version.encode()).hexdigest()[:16]
+
+
 def needs_of(exports: Iterable[Export]) -> Needs:
     """The columns and segments of all *exports*, distinct and sorted."""
     exports = tuple(exports)
@@ -230,10 +242,7 @@ def load_snapshot(folder: Path) -> Snapshot:
 
 
 def prune(base: Path, keep: int) -> None:
-    """Delete all but the *keep* snapshots in *base* used last, and drafts of killed processes.
-
-    Nothing is touched whose name is not one that `take_snapshot` gives.
-    """
+    """Delete all but the *keep* snapshots in *base* used last, and drafts of killed processes; nothing else."""
     if not base.is_dir():
         return
     snapshots, now = [], time.time()
@@ -248,9 +257,7 @@ def prune(base: Path, keep: int) -> None:
 
 def _name(version: str, needs: Needs) -> str:
     wanted = json.dumps([needs.columns, needs.segments])
-    return "-".join(
-        hashlib.sha256(text.encode()).hexdigest()[:size] for text, size in ((version, 16), (wanted, 8))
-    )
+    return f"{refresh_of(version)}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
 
 
 def _existing(folder: Path) -> Snapshot | None:

@@ -143,7 +143,15 @@ class FilesSource:
             )
             kept = "".join(f", {identifier(f'p_{column}')}" for column in needs.columns)
             pairs = f"read_parquet({quoted(work / 'pairs.parquet')})"
-            chosen = f"SELECT * FROM {pairs} WHERE list_contains({array(needs.segments)}, segment)"
+            if needs.holder is None:
+                chosen = f"SELECT * FROM {pairs} WHERE list_contains({array(needs.segments)}, segment)"
+                wanted = f"{customer} IN (SELECT customer_id FROM ({chosen}))"
+            else:
+                column, text = needs.holder
+                wanted = (
+                    f"{customer} IS NOT NULL AND lower({trimmed(identifier(f'p_{column}'))}) = {quoted(text)}"
+                )
+                chosen = f"SELECT * FROM {pairs} WHERE customer_id IN (SELECT {customer} FROM profiles WHERE {wanted})"
             for query, target in (
                 (
                     f"""SELECT DISTINCT {customer} AS customer_id, {segment} AS segment FROM membership
@@ -156,8 +164,7 @@ class FilesSource:
                     into / "segments.parquet",
                 ),
                 (
-                    f"""SELECT row, {customer} AS customer_id{kept} FROM profiles
-                    WHERE {customer} IN (SELECT customer_id FROM ({chosen}))""",
+                    f"SELECT row, {customer} AS customer_id{kept} FROM profiles WHERE {wanted}",
                     into / "profiles.parquet",
                 ),
                 (

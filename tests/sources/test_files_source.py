@@ -226,3 +226,17 @@ def test_the_source_is_known_without_the_engine() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
     assert loaded.strip() == "set()"
+
+
+def test_one_person_is_found_whatever_their_segments(make_source: Make, rows: Rows, tmp_path: Path) -> None:
+    """Asked for an address, the source gives its profile and all its segments, and nobody else's."""
+    into = tmp_path / "read"
+    into.mkdir()
+    needs = Needs(columns=("EMail",), segments=("Nobody",), holder=("EMail", "ada@contoso-mail.internal"))
+
+    make_source().read(needs, into)
+
+    assert rows(into / "profiles.parquet") == [(1, "c1", "ada@contoso-mail.internal")]
+    assert rows(into / "membership.parquet") == [("c1", "News"), ("c1", "Vip")]
+    assert len(rows(into / "customers.parquet")) == 3
+    assert "ada@" not in repr(needs)
