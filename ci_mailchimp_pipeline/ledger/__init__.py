@@ -1,6 +1,9 @@
 """What Mailchimp acknowledged, nothing else: members, holds, refusals, tags, leases, history of runs."""
 
+from ci_mailchimp_pipeline.ledger.erasure import Erased, ForgottenRow
 from ci_mailchimp_pipeline.ledger.lease import Lease
+from ci_mailchimp_pipeline.ledger.opening import open_ledger
+from ci_mailchimp_pipeline.ledger.people import AudienceRow, HoldRow, MemberRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
     Archived,
@@ -13,16 +16,23 @@ from ci_mailchimp_pipeline.ledger.records import (
     RunRow,
     Suppressed,
 )
-from ci_mailchimp_pipeline.ledger.store import Ledger, open_ledger
+from ci_mailchimp_pipeline.ledger.store import Ledger
 
 __all__ = [
     "Acknowledged",
     "Archived",
+    "AudienceRow",
+    "Erased",
+    "ForgottenRow",
+    "HoldRow",
     "Lease",
     "Ledger",
     "LedgerFiles",
+    "MemberRow",
     "Moved",
+    "Person",
     "Record",
+    "RefusalRow",
     "Refused",
     "Released",
     "Retagged",

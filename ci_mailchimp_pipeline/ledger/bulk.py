@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, inspect, select
 
 from ci_mailchimp_pipeline.ledger.records import LedgerFiles
-from ci_mailchimp_pipeline.ledger.schema import foreign_tag, hold, member, refusal, tag
+from ci_mailchimp_pipeline.ledger.schema import foreign_tag, forgotten, hold, member, refusal, tag
 
 BLOCK = 20_000  # rows in Python at a time; larger blocks were not faster
 
+_LEFT_OUT = {"audience", "forgotten_at"}  # the same in each row of a file; of no use to a plan
 _TYPES: dict[str, pl.DataType] = {
     "BLOB": pl.Binary(),
     "TEXT": pl.String(),
@@ -30,11 +31,12 @@ def export_tables(connection: Connection, audience: int, into: Path) -> LedgerFi
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     write = _Writer(connection, audience, into)
     return LedgerFiles(
-        members=write(member),
-        holds=write(hold),
-        refusals=write(refusal),
-        tags=write(tag),
-        foreign_tags=write(foreign_tag),
+        members=write(member, "members"),
+        holds=write(hold, "holds"),
+        refusals=write(refusal, "refusals"),
+        tags=write(tag, "tags"),
+        foreign_tags=write(foreign_tag, "foreign_tags"),
+        forgotten=write(forgotten, "forgotten"),
     )
 
 
@@ -44,14 +46,19 @@ class _Writer:
         self._audience = audience
         self._into = into
 
-    def __call__(self, table: Table) -> Path:
-        columns = [column for column in table.columns if column.name != "audience"]
+    def __call__(self, table: Table, name: str) -> Path:
+        columns = [column for column in table.columns if column.name not in _LEFT_OUT]
         schema = {column.name: _TYPES[str(column.type)] for column in columns}
-        query = select(*columns).where(table.c.audience == self._audience).order_by(*table.primary_key)
-        frame = register_io_source(lambda *_: self._blocks(query, schema), schema=schema)
+        query = select(*columns).order_by(*table.primary_key)
+        if "audience" in table.columns:
+            query = query.where(table.c.audience == self._audience)
+        if inspect(self._connection).has_table(table.name):
+            frame = register_io_source(lambda *_: self._blocks(query, schema), schema=schema)
+        else:  # a reader may open a ledger of version 1 as it is
+            frame = pl.LazyFrame(schema=schema)
         if table is hold:
             frame = frame.with_columns(pl.col("tags").str.json_decode(pl.List(pl.String)))
-        file = self._into / f"{table.name}s.parquet"
+        file = self._into / f"{name}.parquet"
         os.close(
             os.open(file, os.O_CREAT | os.O_CLOEXEC, 0o600)
         )  # polars keeps the mode of a file that exists

@@ -5,11 +5,16 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from ci_mailchimp_pipeline.errors import FixConfigError
-from ci_mailchimp_pipeline.ledger.schema import METADATA, schema_version
+from ci_mailchimp_pipeline.ledger.schema import METADATA, forgotten, schema_version
 
 Step = Callable[[Connection], None]
 
-STEPS: tuple[Step, ...] = ()
+
+def _add_forgotten(connection: Connection) -> None:
+    forgotten.create(connection)
+
+
+STEPS: tuple[Step, ...] = (_add_forgotten,)
 """Step n brings version n to n + 1. A new ledger starts with ``schema``, which is where the last one ends."""
 
 NEWEST = len(STEPS) + 1
@@ -54,21 +59,15 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
         connection.execute(update(schema_version).values(version=newest))
 
 
-def check_version(version: int, newest: int, *, read_only: bool = False) -> None:
-    """Refuse a ledger of a later program, whose additions would be lost; and to read an earlier one as it is.
+def check_version(version: int, newest: int) -> None:
+    """Refuse a ledger of a later program, whose additions would be lost.
 
     Raises:
-        FixConfigError: ``ledger_too_new``, or, when *read_only*, ``ledger_too_old``.
+        FixConfigError: ``ledger_too_new``.
     """
     if version > newest:
         raise FixConfigError(
             "ledger_too_new",
             f"the ledger has version {version}, this program knows versions up to {newest}",
             fix="install the ci-mailchimp-pipeline that last ran here, or a later one",
-        )
-    if read_only and version < newest:
-        raise FixConfigError(
-            "ledger_too_old",
-            f"the ledger has version {version}, this program reads version {newest}",
-            fix="run an export once without --dry-run: a run brings the ledger up to date",
         )

@@ -11,6 +11,8 @@ Clock = Callable[[], float]
 
 RefusalKind = Literal["permanent", "temporary", "suppress"]
 RunStatus = Literal["running", "success", "failed", "stopped", "skipped"]
+MemberState = Literal["active", "archived_by_us", "suppressed"]
+ForgottenKind = Literal["address", "customer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,7 @@ class LedgerFiles:
             retry_at (DOUBLE).
         tags: tag_key, name, adopted_at (DOUBLE).
         foreign_tags: tag_key, subscriber_hash.
+        forgotten: kind, digest, key_id; of no audience, so the same in each.
     """
 
     members: Path
@@ -150,3 +153,4 @@ class LedgerFiles:
     refusals: Path
     tags: Path
     foreign_tags: Path
+    forgotten: Path

@@ -107,6 +107,18 @@ foreign_tag = Table(
     "foreign_tag", METADATA, _of_audience(), _key("tag_key"), _hash(), sqlite_with_rowid=False
 )
 
+# Who was erased and must never be sent again: keyed digests of a subscriber hash or a customer id, so of no
+# audience, and nobody can be told from them without the key.
+forgotten = Table(
+    "forgotten",
+    METADATA,
+    Column("kind", Text, CheckConstraint("kind IN ('address', 'customer')"), primary_key=True),
+    Column("digest", LargeBinary, CheckConstraint("length(digest) = 32"), primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("forgotten_at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 lease = Table(
     "lease",
     METADATA,

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
 
@@ -19,7 +20,7 @@ CACHE_KIB = 16_384  # pages kept in memory by a connection; batches in hash orde
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",  # an acknowledged batch survives power loss
     "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = FAST",  # deleted addresses are overwritten wherever that costs no further page
+    "PRAGMA secure_delete = ON",  # deleted addresses are overwritten with zeros
     f"PRAGMA cache_size = -{CACHE_KIB}",
 )
 
@@ -67,11 +68,7 @@ def meaning(error: BaseException | None, *, file: Path | None) -> PipelineError 
     # The low byte is the class of the error, the rest its detail: https://www.sqlite.org/rescode.html
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return RunLaterError(
-                "ledger_busy",
-                f"the ledger {file} was locked for {BUSY_SECONDS:.0f} s",
-                fix="wait for the other program that has it open (a run, a backup), then run again",
-            )
+            return _busy(file)
         case sqlite3.SQLITE_FULL:
             return RunLaterError(
                 "ledger_disk_full",
@@ -95,6 +92,31 @@ def meaning(error: BaseException | None, *, file: Path | None) -> PipelineError 
             )
         case _:
             return None
+
+
+def clean(connection: DBAPIConnection, *, file: Path | None) -> None:
+    """Write the database anew and empty its log, so that no file of it holds anything that was deleted.
+
+    Deleting overwrites a row where it is; copies that SQLite left when it moved rows between pages stay.
+
+    Raises:
+        RunLaterError: ``ledger_busy``, somebody was reading for too long.
+    """
+    cursor = connection.cursor()
+    cursor.execute("VACUUM")
+    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    busy, *_ = cursor.fetchone() or (0,)
+    cursor.close()
+    if busy:
+        raise _busy(file)
+
+
+def _busy(file: Path | None) -> RunLaterError:
+    return RunLaterError(
+        "ledger_busy",
+        f"the ledger {file} was locked for {BUSY_SECONDS:.0f} s",
+        fix="wait for the other program that has it open (a run, a backup), then run again",
+    )
 
 
 def _not_writable(file: Path | None) -> FixConfigError:

@@ -1,27 +1,23 @@
 """The ledger: what Mailchimp acknowledged, who may write, and how the runs went."""
 
-import time
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from ci_mailchimp_pipeline.errors import FixConfigError
-from ci_mailchimp_pipeline.ledger import bulk, runs, sqlite
+from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs
 from ci_mailchimp_pipeline.ledger.database import Database
+from ci_mailchimp_pipeline.ledger.erasure import Erased, ForgottenRow
 from ci_mailchimp_pipeline.ledger.lease import Lease
-from ci_mailchimp_pipeline.ledger.migrations import NEWEST, check_version, migrate, read_version
+from ci_mailchimp_pipeline.ledger.people import AudienceRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import Clock, LedgerFiles, Record, RunRow, RunStatus
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
 from ci_mailchimp_pipeline.ledger.schema import hold, member, tag
 from ci_mailchimp_pipeline.ledger.statements import Recorder, tag_key
 
-FILE_NAME = "ledger.sqlite"
 HASH_BYTES = 16  # MD5
 BLOCK = 50_000  # hashes in one statement call
 
@@ -65,6 +61,11 @@ class Ledger:
             if connection.execute(known).scalar() is None:  # another process may have been quicker
                 connection.execute(insert(audiences).values(account_id=account_id, audience_id=audience_id))
             return int(connection.execute(known).scalar_one())
+
+    def audiences(self) -> tuple[AudienceRow, ...]:
+        """Return every audience the ledger knows, of all accounts."""
+        with self._database.read() as connection:
+            return people.all_audiences(connection)
 
     def export_state(self, audience: int, into: Path) -> LedgerFiles:
         """Write everything known about *audience* to Parquet files in *into*, all of one moment."""
@@ -219,73 +220,71 @@ class Ledger:
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
+    def person(self, audience: int, subscriber_hash: bytes) -> Person:
+        """Return everything that stands under *subscriber_hash* in *audience*."""
+        with self._database.read() as connection:
+            return people.person(connection, audience, subscriber_hash)
 
-def open_ledger(
-    home: Path, url: str | None = None, *, read_only: bool = False, clock: Clock = time.time
-) -> Ledger:
-    """Open the ledger at *url*, else ``ledger.sqlite`` in *home*; it is created, or brought up to date.
+    def addresses_of(self, audience: int, customer_id: str) -> tuple[bytes, ...]:
+        """Return the subscriber hashes under which a customer is a member, or was refused."""
+        with self._database.read() as connection:
+            return people.addresses_of(connection, audience, customer_id)
 
-    Args:
-        home: The state folder; created (0700) when something has to be written to it.
-        url: A database URL instead; only ``sqlite:///PATH`` in this installation.
-        read_only: Write nothing: a ledger that is not there is an empty one in memory, and one of an earlier
-            version is refused.
-        clock: Seconds since 1970.
+    def refusals(self, audience: int, export: str) -> Iterator[RefusalRow]:
+        """Yield what Mailchimp refused of *export*, in the order of the hash; a block in memory at a time.
 
-    Raises:
-        FixConfigError: The URL is of no known kind; the file cannot be written, is damaged, no ledger, or
-            newer than this program.
-        RunLaterError: It is locked by another program, or the disk is full.
-    """
-    file = _file(home, url)
-    if read_only and not sqlite.present(file):
-        return _empty(clock)
-    database = Database(
-        sqlite.open_file(file, read_only=read_only), partial(sqlite.meaning, file=file), read_only=read_only
-    )
-    try:
-        with database.read() as connection:
-            version = read_version(connection)
-        if version == 0 and read_only:
-            database.close()
-            return _empty(clock)
-        check_version(version, NEWEST, read_only=read_only)
-        if version != NEWEST:
-            with database.write() as connection:
-                migrate(connection)
-    except BaseException:
-        database.close()
-        raise
-    return Ledger(database, clock)
+        Each block is of one moment; no transaction is open between them.
+        """
+        last = b""
+        while True:
+            with self._database.read() as connection:
+                block = people.refusals_after(connection, audience, export, last)
+            if not block:
+                return
+            yield from block
+            last = block[-1].subscriber_hash
 
+    def remember_forgotten(self, rows: Sequence[ForgottenRow]) -> None:
+        """Note who must never be sent again; noting somebody twice changes nothing."""
+        with self._database.write() as connection:
+            erasure.remember(connection, rows)
 
-def _empty(clock: Clock) -> Ledger:
-    database = Database(sqlite.open_memory(), partial(sqlite.meaning, file=None))
-    with database.write() as connection:
-        migrate(connection)
-    database.read_only = True
-    return Ledger(database, clock)
+    def forgotten_keys(self) -> frozenset[str]:
+        """Return the ids of the keys that the remembered digests were made with."""
+        with self._database.read() as connection:
+            return erasure.keys(connection)
 
+    def erase(
+        self,
+        subscriber_hash: bytes,
+        customer_ids: Collection[str],
+        *,
+        owner: str,
+        leases: Collection[Lease] = (),
+    ) -> Erased:
+        """Delete every row of a person in every audience, and leave no trace of them in the database's files.
 
-def _file(home: Path, url: str | None) -> Path:
-    if not url:
-        return home / FILE_NAME
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
-        parsed = URL.create("unknown")
-    match parsed.drivername.partition("+"):
-        case "sqlite", "", _ if parsed.database and parsed.database != ":memory:" and not parsed.query:
-            return Path(parsed.database)
-        case "postgresql", _, _:
-            raise FixConfigError(
-                "ledger_needs_extra",
-                "the ledger's URL names PostgreSQL: that needs the postgres extra, which is not here yet",
-                fix="unset CI_MAILCHIMP_LEDGER, or set it to sqlite:////absolute/path/ledger.sqlite",
-            )
-        case _:  # the URL is not repeated: it may hold a password
-            raise FixConfigError(
-                "unknown_ledger",
-                "the ledger's URL is none that this program knows",
-                fix="set CI_MAILCHIMP_LEDGER to sqlite:////absolute/path/ledger.sqlite, or unset it",
-            )
+        No run writes meanwhile: this holds the leases of all audiences. Again is harmless, and finishes what
+        was interrupted.
+
+        Args:
+            subscriber_hash: Of the person's address.
+            customer_ids: Whose rows go as well, at whatever address.
+            owner: Host and process, for whoever finds an audience busy.
+            leases: Those that the caller holds already; the others are taken and given back here.
+
+        Raises:
+            RunLaterError: ``audience_busy``, a run is in progress, or ``lease_lost``: nothing was erased.
+                ``ledger_busy``: the rows are gone, but another program kept the files from being cleaned.
+        """
+        held = {lease.audience: lease for lease in leases}
+        with ExitStack() as stack:
+            for row in self.audiences():
+                if row.id not in held:
+                    held[row.id] = stack.enter_context(self.lease(row.id, owner))
+            with self._database.write() as connection:
+                for lease in held.values():
+                    lease.guard(connection)
+                erased = erasure.erase(connection, subscriber_hash, customer_ids)
+            self._database.clean()
+        return erased

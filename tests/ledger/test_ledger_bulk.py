@@ -18,6 +18,7 @@ COLUMNS = {
     "field VARCHAR, fingerprint BLOB, attempts BIGINT, retry_at DOUBLE",
     "tags": "tag_key VARCHAR, name VARCHAR, adopted_at DOUBLE",
     "foreign_tags": "tag_key VARCHAR, subscriber_hash BLOB",
+    "forgotten": "kind VARCHAR, digest BLOB, key_id VARCHAR",
 }
 
 

@@ -7,10 +7,9 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.ledger import open_ledger, sqlite
 from ci_mailchimp_pipeline.ledger.database import Database
-from ci_mailchimp_pipeline.ledger.migrations import NEWEST, check_version, migrate, read_version
+from ci_mailchimp_pipeline.ledger.migrations import migrate, read_version
 
 # What version 1 looked like on disk. It never changes: files like it are out there.
 VERSION_1 = """
@@ -94,24 +93,28 @@ def test_a_migrated_ledger_looks_like_a_new_one(version_1, tmp_path):
     assert layout(version_1) == layout(tmp_path / "new")
 
 
-def test_a_reader_reads_the_newest_version_only(version_1):
-    """Reading changes no file, so a ledger that needs a step first says what takes it."""
-    with pytest.raises(FixConfigError) as caught:
-        check_version(1, 2, read_only=True)
-    assert caught.value.code == "ledger_too_old"
-    assert "version 1" in caught.value.message
-    assert "version 2" in caught.value.message
+def test_a_reader_reads_an_earlier_version_as_it_is(version_1, read):
+    """Planning after an upgrade, before the first run, works, changes no file, and remembers nobody forgotten."""
+    before = (version_1 / "ledger.sqlite").read_bytes()
 
-    check_version(NEWEST, NEWEST, read_only=True)
     with open_ledger(version_1, read_only=True) as ledger:
-        assert ledger.audience("account-1", "a1b2c3d4e5") == 1
+        audience = ledger.audience("account-1", "a1b2c3d4e5")
+        assert [row["customer_id"] for row in read(ledger, audience, "members")] == ["C1"]
+        assert read(ledger, audience, "forgotten") == []
+        assert ledger.forgotten_keys() == frozenset()
+
+    assert (version_1 / "ledger.sqlite").read_bytes() == before
 
 
 @pytest.fixture
 def database(version_1):
     """The version 1 file behind the ledger's own door."""
     file = version_1 / "ledger.sqlite"
-    opened = Database(sqlite.open_file(file, read_only=False), partial(sqlite.meaning, file=file))
+    opened = Database(
+        sqlite.open_file(file, read_only=False),
+        partial(sqlite.meaning, file=file),
+        partial(sqlite.clean, file=file),
+    )
     yield opened
     opened.close()
 

@@ -130,7 +130,7 @@ def test_a_newer_ledger_says_both_numbers(home, read_only):
 
     assert caught.value.code == "ledger_too_new"
     assert "version 42" in caught.value.message
-    assert "up to 1" in caught.value.message
+    assert "up to 2" in caught.value.message
     assert caught.value.fix
     assert content(home) == before
 
