@@ -1,6 +1,7 @@
 """The account, its audiences and their merge fields."""
 
 from http import HTTPStatus
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -8,11 +9,14 @@ import msgspec
 from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.mailchimp.answers import Account, Audience, AudienceField, MergeFields
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.endpoints.asked import check_audience
 from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
+
+_Id = Annotated[str, msgspec.Meta(min_length=1)]  # what is recorded hangs on it
 
 
 class _Account(msgspec.Struct):
-    account_id: str
+    account_id: _Id
     account_name: str | None = None
     role: str | None = None
     pricing_plan_type: str | None = None
@@ -25,7 +29,7 @@ class _Stats(msgspec.Struct):
 
 
 class _Audience(msgspec.Struct):
-    id: str
+    id: _Id
     name: str | None = None
     web_id: int | str | None = None
     double_optin: bool | None = None
@@ -53,6 +57,7 @@ class _Field(msgspec.Struct):
 
 class _Fields(msgspec.Struct):
     merge_fields: list[_Field]
+    list_id: str | None = None
     total_items: int | str | None = None
     merge_field_limit: int | str | None = None
 
@@ -107,12 +112,15 @@ def audience(client: MailchimpClient, audience_id: str) -> Audience:
 
     Raises:
         FixConfigError: ``unknown_audience``.
+        RunLaterError: ``foreign_answer``.
     """
     query = {"fields": ",".join(_AUDIENCE_PARTS)}
     reply = client.call(
         "GET", audience_path(audience_id), what="to read the audience", answer=_AUDIENCE, query=query
     )
-    return _as_audience(reply.value(absent=unknown_audience(audience_id)))
+    found = reply.value(absent=unknown_audience(audience_id))
+    check_audience(audience_id, found.id)
+    return _as_audience(found)
 
 
 def audiences(client: MailchimpClient) -> list[Audience]:
@@ -138,6 +146,7 @@ def merge_fields(client: MailchimpClient, audience_id: str) -> MergeFields:
 
     Raises:
         FixConfigError: ``unknown_audience``.
+        RunLaterError: ``foreign_answer``.
     """
     found: dict[str, AudienceField] = {}
     limit: int | None = None
@@ -149,6 +158,7 @@ def merge_fields(client: MailchimpClient, audience_id: str) -> MergeFields:
         keys=lambda page: [entry.tag for entry in page.merge_fields],
         absent=unknown_audience(audience_id),
     ):
+        check_audience(audience_id, page.list_id)
         found.update((entry.tag, _as_field(entry)) for entry in page.merge_fields)
         limit = whole(page.merge_field_limit) or None
     return MergeFields(fields=tuple(found.values()), limit=limit)
@@ -176,15 +186,16 @@ def create_merge_field(
     )
     if reply.status == HTTPStatus.BAD_REQUEST:
         present = (entry for entry in merge_fields(client, audience_id).fields if entry.tag == tag)
-        existing = next(present, None)
-        if existing is None:
-            raise FixConfigError(
-                "merge_field_refused",
-                f"Mailchimp did not create the merge field {tag!r} of type {type!r}.",
-                fix="Check the tag (at most 10 of A-Z, 0-9, _), the type, and how many the plan allows.",
-            )
-        return existing
-    return _as_field(reply.value(absent=unknown_audience(audience_id)))
+        made = next(present, None)
+    else:
+        made = _as_field(reply.value(absent=unknown_audience(audience_id)))
+    if made is None or made.tag != tag:  # a tag that was cut would take no value, and nobody would be told
+        raise FixConfigError(
+            "merge_field_refused",
+            f"Mailchimp did not create the merge field {tag!r} of type {type!r}.",
+            fix="Check the tag (at most 10 of A-Z, 0-9, _), the type, and how many the plan allows.",
+        )
+    return made
 
 
 def server_time(client: MailchimpClient) -> float | None:

@@ -11,6 +11,8 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 PAGE = 1000
 """Items asked for at once: the most Mailchimp gives. Its default is 10, which is easily taken for all."""
 _MOST_SLIDES = 20  # without getting further; one for each page is usual when people change all the time
+_MOST = 2**53  # the highest number that every reader of JSON takes
+_DIGITS = 20
 
 
 class Page(Protocol):
@@ -81,5 +83,8 @@ def pages(
 
 
 def whole(value: int | str | None) -> int:
-    """A count that may come as a number, a text, ``""`` or not at all (0)."""
-    return int(value) if isinstance(value, int) or (value or "").isdecimal() else 0  # type: ignore[arg-type]
+    """A count that may come as a number, a text, ``""`` or not at all (0); never below 0, nor above `_MOST`."""
+    if isinstance(value, str):
+        # A text with more digits than Python reads (4,300) is one that nobody counts up to, either.
+        value = (int(value) if len(value) < _DIGITS else _MOST) if value.isdecimal() else 0
+    return min(max(value or 0, 0), _MOST)

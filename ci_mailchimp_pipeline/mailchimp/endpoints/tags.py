@@ -10,6 +10,7 @@ from ci_mailchimp_pipeline.errors import RunLaterError
 from ci_mailchimp_pipeline.mailchimp.answers import Tag, TagAnswer
 from ci_mailchimp_pipeline.mailchimp.bodies import MAX_MEMBERS, subscriber_hash
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.endpoints.asked import check_audience, check_tag
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, hash_of
 from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
@@ -19,11 +20,13 @@ from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
 class _Segment(msgspec.Struct):
     id: int | str
     name: str
+    type: str | None = None
     member_count: int | str | None = None
 
 
 class _Segments(msgspec.Struct):
     segments: list[_Segment]
+    list_id: str | None = None
     total_items: int | str | None = None
 
 
@@ -52,6 +55,7 @@ _SEGMENT = msgspec.json.Decoder(_Segment, strict=False)
 _SEGMENTS = msgspec.json.Decoder(_Segments, strict=False)
 _SEGMENT_MEMBERS = msgspec.json.Decoder(_SegmentMembers, strict=False)
 _CHANGED = msgspec.json.Decoder(_Changed, strict=False)
+_SEGMENT_FIELDS = tuple(f"segments.{part}" for part in _Segment.__struct_fields__)
 _CHANGED_FIELDS = ",".join([
     "total_added", "total_removed", "errors",
     *(f"members_{change}.{part}" for change in ("added", "removed") for part in ("id", "email_address")),
@@ -63,23 +67,22 @@ def tags(client: MailchimpClient, audience_id: str) -> dict[str, Tag]:
 
     Raises:
         FixConfigError: ``unknown_audience``.
+        RunLaterError: ``foreign_answer``.
     """
-    return {
-        entry.name.lower(): _as_tag(entry)
-        for page in pages(
-            client,
-            f"{audience_path(audience_id)}/segments",
-            what="to list the tags",
-            answer=_SEGMENTS,
-            keys=lambda page: [entry.id for entry in page.segments],
-            query={
-                "type": "static",
-                "fields": "segments.id,segments.name,segments.member_count,total_items",
-            },
-            absent=unknown_audience(audience_id),
-        )
-        for entry in page.segments
-    }
+    found: dict[str, Tag] = {}
+    for page in pages(
+        client,
+        f"{audience_path(audience_id)}/segments",
+        what="to list the tags",
+        answer=_SEGMENTS,
+        keys=lambda page: [entry.id for entry in page.segments],
+        query={"type": "static", "fields": f"{','.join(_SEGMENT_FIELDS)},list_id,total_items"},
+        absent=unknown_audience(audience_id),
+    ):
+        check_audience(audience_id, page.list_id)
+        tags_of_page = (entry for entry in page.segments if entry.type in (None, "static"))
+        found.update((entry.name.lower(), _as_tag(entry)) for entry in tags_of_page)
+    return found
 
 
 def create_tag(client: MailchimpClient, audience_id: str, name: str) -> Tag:
@@ -87,6 +90,7 @@ def create_tag(client: MailchimpClient, audience_id: str, name: str) -> Tag:
 
     Raises:
         FixConfigError: ``unknown_audience``.
+        RunLaterError: ``foreign_answer``.
         PipelineError: ``mailchimp_refused_request``.
     """
     reply = client.call(
@@ -97,7 +101,9 @@ def create_tag(client: MailchimpClient, audience_id: str, name: str) -> Tag:
         body=msgspec.json.encode({"name": name, "static_segment": []}),
     )
     existing = tags(client, audience_id).get(name.lower()) if reply.status == HTTPStatus.BAD_REQUEST else None
-    return existing or _as_tag(reply.value(absent=unknown_audience(audience_id)))
+    made = existing or _as_tag(reply.value(absent=unknown_audience(audience_id)))
+    check_tag(name, made.name)
+    return made
 
 
 def tag_members(client: MailchimpClient, audience_id: str, tag_id: str) -> Iterator[list[bytes]]:

@@ -18,6 +18,7 @@ from ci_mailchimp_pipeline.mailchimp.bodies import (
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient, Reply
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.members import member_status
 from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
 from ci_mailchimp_pipeline.mailchimp.refusals import Refusal, classify
 
@@ -103,11 +104,10 @@ def move_member(
     )
     new_hash = subscriber_hash(body.email_address)
     if (reply.repeated or uncertain) and reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
-        moved = (
-            _member(client, audience_id, new_hash) if _member(client, audience_id, old_hash) is None else None
-        )
-        if moved is not None:
-            return MoveAnswer(kind="moved", status=moved.status)
+        gone = member_status(client, audience_id, old_hash) is None
+        status = member_status(client, audience_id, new_hash) if gone else None
+        if status is not None:
+            return MoveAnswer(kind="moved", status=status)
     return _moved(reply, new_hash)
 
 
@@ -195,17 +195,6 @@ def _moved(reply: Reply[_Member], new_hash: bytes) -> MoveAnswer:
     return MoveAnswer(
         kind="address_taken" if refusal.code == "contact_exists" else "refused", refusal=refusal
     )
-
-
-def _member(client: MailchimpClient, audience_id: str, key: bytes) -> _Member | None:
-    reply = client.call(
-        "GET",
-        _member_path(audience_id, key),
-        what="to read a member",
-        answer=_MEMBER,
-        query={"fields": _MEMBER_FIELDS},
-    )
-    return None if reply.status == HTTPStatus.NOT_FOUND else reply.value()
 
 
 def _member_path(audience_id: str, key: bytes) -> str:
