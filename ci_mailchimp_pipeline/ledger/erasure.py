@@ -53,6 +53,14 @@ def keys(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(select(forgotten.c.key_id).distinct()).scalars())
 
 
+def remembers(connection: Connection, digests: Collection[bytes]) -> bool:
+    """Whether one of *digests* is remembered; asks no more than one person has."""
+    if not inspect(connection).has_table(forgotten.name):
+        return False
+    found = select(forgotten.c.kind).where(forgotten.c.digest.in_(digests)).limit(1)
+    return connection.execute(found).first() is not None
+
+
 def erase(connection: Connection, subscriber_hash: bytes, customer_ids: Collection[str]) -> Erased:
     """Delete every row of the person in every audience: under the hash, or of one of *customer_ids*.
 

@@ -254,6 +254,11 @@ class Ledger:
         with self._database.read() as connection:
             return erasure.keys(connection)
 
+    def is_forgotten(self, digests: Collection[bytes]) -> bool:
+        """Whether somebody with one of *digests*, of one person, must never be sent again."""
+        with self._database.read() as connection:
+            return erasure.remembers(connection, digests)
+
     def erase(
         self,
         subscriber_hash: bytes,

@@ -178,3 +178,14 @@ def test_erasing_keeps_who_was_forgotten(ledger, known, people, read):
 def test_a_digest_does_not_print(people):
     """Not even a keyed digest is in the text of a row."""
     assert "aaaa" not in repr(forgotten("address", b"a" * 32))
+
+
+def test_one_of_a_persons_digests_is_enough(ledger):
+    """Whoever was forgotten under an address or as a customer is known by either, and nobody else is."""
+    ledger.remember_forgotten(
+        [ForgottenRow(kind="customer", digest=b"c" * 32, key_id="k1", forgotten_at=1.0)]
+    )
+
+    assert ledger.is_forgotten([b"a" * 32, b"c" * 32])
+    assert not ledger.is_forgotten([b"a" * 32])
+    assert not ledger.is_forgotten([])
