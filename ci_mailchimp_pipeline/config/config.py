@@ -20,6 +20,7 @@ class Config:
         home: Where state lives. Not created by reading the configuration.
         ledger_url: A database URL for the ledger, if it does not live in *home*.
         frames_url: Where frames and snapshots are shared with other machines, if they are.
+        forget_key: The key of forgotten people, if it is not kept in *home*.
         sandbox: Every run is a dry run.
         source_type: The name of the source plugin.
         source_options: The plugin's own options, as an object of its ``Options``.
@@ -34,6 +35,7 @@ class Config:
     home: Path
     ledger_url: str | None = field(repr=False)  # may hold a password
     frames_url: str | None = field(repr=False)  # may hold a password
+    forget_key: str | None = field(repr=False)
     sandbox: bool
     source_type: str
     source_options: Any = field(repr=False)

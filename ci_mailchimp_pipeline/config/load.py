@@ -116,6 +116,7 @@ def load_config(
         home=find_home(file, environ),
         ledger_url=environ.get("CI_MAILCHIMP_LEDGER") or None,
         frames_url=environ.get("CI_MAILCHIMP_FRAMES") or None,
+        forget_key=environ.get("CI_MAILCHIMP_FORGET_KEY") or None,
         sandbox=bool(sandbox) or declared.file.sandbox,
         source_type=declared.source_type,
         source_options=declared.source_options,

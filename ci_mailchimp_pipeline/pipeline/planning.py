@@ -9,6 +9,7 @@ from pathlib import Path
 from ci_mailchimp_pipeline.config import Config, Connection, Export
 from ci_mailchimp_pipeline.config.seconds import CALL_SECONDS, seconds_of
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError
+from ci_mailchimp_pipeline.forgotten import known_key
 from ci_mailchimp_pipeline.frame.build import Frame, build_frame
 from ci_mailchimp_pipeline.ledger import Ledger
 from ci_mailchimp_pipeline.mailchimp import endpoints
@@ -190,9 +191,12 @@ def plan_export(
         facts: What the audience is like now; None when the frame was made a moment ago.
 
     Raises:
-        FixConfigError: A segment that the source does not have and whose tag was never used.
+        FixConfigError: A segment that the source does not have and whose tag was never used;
+            ``forget_key_missing``.
     """
     before = client.requests
+    used = ledger.forgotten_keys()
+    forget_key = known_key(config.home, config.forget_key, used) if used else None
     connection = connection_of(config, export)
     facts = facts or AudienceFacts.load(frame.folder / FACTS)
     audience = ledger.audience(facts.account_id, facts.audience_id)
@@ -215,6 +219,7 @@ def plan_export(
             holds=state.holds,
             refusals=state.refusals,
             foreign_tags=state.foreign_tags,
+            forgotten=state.forgotten,
             seen=seen.folder,
         ),
         PlanSettings(
@@ -226,6 +231,7 @@ def plan_export(
             known_tags=frozenset(tags),
             now=now(),
             unfinished_since=ledger.unfinished_writing(audience, export.id),
+            forget_key=forget_key,
         ),
         counts_of(frame),
         into,

@@ -116,6 +116,7 @@ def _wanted(settings: PlanSettings) -> str:
                    CASE WHEN r.fingerprint = f.fingerprint THEN r.attempts ELSE 0 END AS attempts,
                    r.kind IS NOT NULL AND r.kind <> 'suppress' AND r.fingerprint = f.fingerprint
                        AND (r.kind = 'permanent' OR r.retry_at > {settings.now!r}) AS still_refused,
+                   x.subscriber_hash IS NOT NULL AS erased,
                    s.status = 'archived' AND m.state = 'archived_by_us' AND (
                        s.last_changed IS NULL OR m.archived_at IS NULL
                        OR s.last_changed <= m.archived_at + {ANSWER_DELAY_SECONDS}) AS returnable
@@ -125,9 +126,11 @@ def _wanted(settings: PlanSettings) -> str:
             LEFT JOIN mine_here h USING (subscriber_hash)
             LEFT JOIN protected_here p USING (subscriber_hash)
             LEFT JOIN earlier e USING (subscriber_hash)
+            LEFT JOIN erased x USING (subscriber_hash)
             LEFT JOIN (SELECT * FROM refusals_here WHERE export = {quoted(settings.export)}) r USING (subscriber_hash)
         ), judged AS (
             SELECT *, CASE
+                WHEN erased THEN 'suppressed'
                 WHEN seen IN ('unsubscribed', 'cleaned', 'pending', 'transactional') THEN 'suppressed'
                 WHEN seen = 'archived' AND NOT coalesce(returnable, false) THEN 'suppressed'
                 WHEN refusal = 'suppress' AND seen IS DISTINCT FROM 'subscribed' THEN 'suppressed'
@@ -156,7 +159,8 @@ def _wanted(settings: PlanSettings) -> str:
         SELECT subscriber_hash, customer_id, op, seen, known_as, known_reason, archived_at, held, attempts, old_hash,
                add_keys, drop_keys, disown_keys,
                CASE WHEN op = 'suppressed' THEN
-                        CASE WHEN seen IN ('unsubscribed', 'cleaned', 'pending', 'transactional', 'archived') THEN seen
+                        CASE WHEN erased THEN 'forgotten'
+                             WHEN seen IN ('unsubscribed', 'cleaned', 'pending', 'transactional', 'archived') THEN seen
                              WHEN refusal = 'suppress' THEN refusal_code
                              ELSE 'opted_out_before_move' END
                     WHEN op = 'refused' THEN refusal_code END AS reason,
@@ -174,8 +178,9 @@ def _leaving(settings: PlanSettings) -> str:
 
     ``moving`` rows leave only if their move turns out to be impossible. People whose row is rejected, or whose
     new address Mailchimp refuses, have not left: what we hold on them stays as it is. People Mailchimp will not
-    let us write to keep their hold until they can be written to again. Whom we archived and somebody else
-    brought back loses our tags, and is not archived a second time.
+    let us write to keep their hold until they can be written to again; so do people who were forgotten, until
+    their erasure is finished. Whom we archived and somebody else brought back loses our tags, and is not
+    archived a second time.
     """
     since = settings.unfinished_since
     unfinished = "NULL" if since is None else repr(since - ANSWER_DELAY_SECONDS)
@@ -199,6 +204,7 @@ def _leaving(settings: PlanSettings) -> str:
             LEFT JOIN (SELECT old_hash FROM wanted WHERE op = 'move') w ON w.old_hash = h.subscriber_hash
             WHERE (m.state <> 'archived_by_us' OR s.status IS DISTINCT FROM 'archived')
               AND NOT EXISTS (FROM frame_here f WHERE f.subscriber_hash = h.subscriber_hash)
+              AND NOT EXISTS (FROM erased x WHERE x.subscriber_hash = h.subscriber_hash)
               AND NOT EXISTS (FROM rejected r WHERE r.reason <> 'no_profile' AND r.customer_id = m.customer_id)
               AND NOT EXISTS (FROM wanted x WHERE x.op = 'refused' AND x.customer_id = m.customer_id)
               AND (coalesce(s.status, 'subscribed') = 'subscribed'

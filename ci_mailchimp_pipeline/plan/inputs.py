@@ -51,7 +51,10 @@ def ranges(rows: int) -> Iterator[HashRange]:
 
 
 def open_inputs(engine: Engine, inputs: PlanInputs, settings: PlanSettings) -> None:
-    """Create one view per input, ``mine`` (what the export holds) and ``protected`` (what is not ours to take)."""
+    """Create one view per input; ``mine``: what the export holds; ``protected``: what is not ours to take.
+
+    And the table ``erased``: the hashes of wanted people, and of members, who were forgotten.
+    """
     for name in PlanInputs.__dataclass_fields__:
         path: Path = getattr(inputs, name)
         source = quoted(path / "*.parquet" if path.is_dir() else path)
@@ -72,6 +75,28 @@ def open_inputs(engine: Engine, inputs: PlanInputs, settings: PlanSettings) -> N
             FROM holds WHERE export <> {quoted(settings.export)}
             UNION ALL SELECT subscriber_hash, [tag_key], false FROM foreign_tags
         ) GROUP BY subscriber_hash;
+        """
+    )
+
+    _find_erased(engine, settings)
+
+
+def _find_erased(engine: Engine, settings: PlanSettings) -> None:
+    """A digest for everybody costs 3 s a million on two cores; so none is made when nobody was forgotten."""
+    key = settings.forget_key
+    if key is None:
+        engine.execute("CREATE TEMP TABLE erased (subscriber_hash BLOB)")
+        return
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE erased AS
+        SELECT DISTINCT subscriber_hash FROM (
+            SELECT subscriber_hash, customer_id FROM frame
+            UNION ALL SELECT subscriber_hash, customer_id FROM members ANTI JOIN frame USING (subscriber_hash)
+        )
+        WHERE {key.digest_sql("address", "subscriber_hash")} IN (SELECT digest FROM forgotten WHERE kind = 'address')
+           OR {key.digest_sql("customer", "encode(customer_id)")}
+              IN (SELECT digest FROM forgotten WHERE kind = 'customer')
         """
     )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from ci_mailchimp_pipeline.forgotten import ForgetKey
+
 BATCH = 500  # Mailchimp: at most 500 members a call, POST /lists/{id} and POST /lists/{id}/segments/{id}
 
 
@@ -20,6 +22,7 @@ class PlanInputs:
         holds: Ledger: what each export of the audience holds on a member.
         refusals: Ledger: who Mailchimp refused, and until when.
         foreign_tags: Ledger: who carried one of our tags before we first used it.
+        forgotten: Ledger: keyed digests of people who were erased.
         seen: What Mailchimp shows now: ``subscriber_hash``, ``status``, ``last_changed``; everyone
             who is not subscribed, and the subscribed as far as they were read.
     """
@@ -31,6 +34,7 @@ class PlanInputs:
     holds: Path
     refusals: Path
     foreign_tags: Path
+    forgotten: Path
     seen: Path
 
 
@@ -44,6 +48,7 @@ class PlanSettings:
         now: Seconds since the epoch; only refusals that are due again depend on it.
         unfinished_since: Mailchimp's clock when a run began that never finished, else None. What
             happened to a member after it may have been our own unrecorded request.
+        forget_key: The key of the digests of ``forgotten``; None when nobody was forgotten.
     """
 
     export: str
@@ -54,6 +59,7 @@ class PlanSettings:
     known_tags: frozenset[str]
     now: float
     unfinished_since: float | None = None
+    forget_key: ForgetKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

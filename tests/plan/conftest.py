@@ -33,6 +33,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "code": pl.String, "field": pl.String, "fingerprint": pl.Binary, "attempts": pl.Int64, "retry_at": pl.Float64,
     },
     "foreign_tags": {"tag_key": pl.String, "subscriber_hash": pl.Binary},
+    "forgotten": {"kind": pl.String, "digest": pl.Binary, "key_id": pl.String},
     "seen": {"subscriber_hash": pl.Binary, "status": pl.String, "last_changed": pl.Float64},
 }  # fmt: skip
 
