@@ -45,7 +45,7 @@ def value_sql(field: MergeField, source: MergeSource) -> ValueSql:
     alias = identifier(f"t_{field.tag}")
     return ValueSql(
         texts={alias: cleaned(column_sql(source.column or ""))},
-        value=_typed(field, alias),
+        value=canonical_sql(field, alias),
         blank=f"{alias} IS NULL",
         cut=_is_cut(alias) if field.type == "text" else "0",
     )
@@ -70,7 +70,8 @@ def is_number(text: str) -> str:
     return f"(strlen({text}) <= {MAX_BYTES} AND regexp_full_match({text}, '{NUMBER}') AND {finite})"
 
 
-def _typed(field: MergeField, text: str) -> str:
+def canonical_sql(field: MergeField, text: str) -> str:
+    """SQL: the text *text*, of a field that is no address, as it is sent; NULL when it does not fit."""
     match field.type:
         case "text":
             return _shortened(text)

@@ -1,7 +1,8 @@
 """What Mailchimp answered, as the steps that ask need it. No ``repr`` shows whom it is about."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ci_mailchimp_pipeline.mailchimp.refusals import Refusal
 
@@ -95,6 +96,32 @@ class MemberPage:
 
     total: int
     members: list[SeenMember] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeMember:
+    """A member with what it holds.
+
+    Attributes:
+        values: Merge tag to value, as Mailchimp writes it: text, number, object, or ``""`` for none.
+        tags: Names.
+        all_tags: Whether these are all; Mailchimp shows no more than 50.
+    """
+
+    subscriber_hash: bytes = field(repr=False)
+    status: str
+    last_changed: float | None
+    values: Mapping[str, Any] = field(repr=False)
+    tags: tuple[str, ...]
+    all_tags: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholePage:
+    """Up to 1,000 members, of ``total`` in all."""
+
+    total: int
+    members: list[WholeMember] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

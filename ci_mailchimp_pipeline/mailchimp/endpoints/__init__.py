@@ -12,7 +12,13 @@ from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import (
     merge_fields,
     server_time,
 )
-from ci_mailchimp_pipeline.mailchimp.endpoints.members import count_members, member, member_status, members
+from ci_mailchimp_pipeline.mailchimp.endpoints.members import (
+    count_members,
+    member,
+    member_status,
+    members,
+    whole_members,
+)
 from ci_mailchimp_pipeline.mailchimp.endpoints.tags import create_tag, tag_members, tags, update_tag
 from ci_mailchimp_pipeline.mailchimp.endpoints.writing import archive_member, move_member, upsert_members
 
@@ -34,4 +40,5 @@ __all__ = [
     "tags",
     "update_tag",
     "upsert_members",
+    "whole_members",
 ]

@@ -1,20 +1,24 @@
 """Reading the members of an audience."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
+from typing import Any, TypeVar
 
 import msgspec
 
 from ci_mailchimp_pipeline.errors import RunLaterError
-from ci_mailchimp_pipeline.mailchimp.answers import MemberNow, MemberPage, SeenMember
+from ci_mailchimp_pipeline.mailchimp.answers import MemberNow, MemberPage, SeenMember, WholeMember, WholePage
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.endpoints.asked import check_audience, foreign_answer
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
-from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, hash_of, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, hash_among, hash_of, seconds
 from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
 
 _PARTS = ("id", "email_address", "status", "last_changed", "timestamp_opt")
+_WHOLE_PARTS = ("id", "email_address", "status", "last_changed", "merge_fields", "tags", "tags_count")
+_TAGS_SHOWN = 50  # Mailchimp: the most tags that a member shows (specification 3.0.85)
 
 
 class _Tag(msgspec.Struct):
@@ -27,6 +31,19 @@ class _Row(MemberRow, kw_only=True):
 
 class _Members(msgspec.Struct):
     members: list[_Row]
+    list_id: str | None = None
+    total_items: int | str | None = None
+
+
+class _WholeRow(MemberRow, kw_only=True):
+    merge_fields: dict[str, Any] | str | None = None
+    tags: list[_Tag] | None = None
+    tags_count: int | str | None = None
+
+
+class _WholeMembers(msgspec.Struct):
+    members: list[_WholeRow]
+    list_id: str | None = None
     total_items: int | str | None = None
 
 
@@ -41,6 +58,7 @@ class _Member(_Row, kw_only=True):
 
 
 _MEMBERS = msgspec.json.Decoder(_Members, strict=False)
+_WHOLE_MEMBERS = msgspec.json.Decoder(_WholeMembers, strict=False)
 _TOTAL = msgspec.json.Decoder(_Total, strict=False)
 _MEMBER = msgspec.json.Decoder(_Member, strict=False)
 
@@ -49,17 +67,13 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
     """One member as it is now, archived included; None when there is no such member. One request, read-only.
 
     Mailchimp answers the same for an audience that does not exist.
+
+    Raises:
+        RunLaterError: ``foreign_answer``.
     """
-    reply = client.call(
-        "GET",
-        f"{audience_path(audience_id)}/members/{subscriber_hash.hex()}",
-        what="to read a member",
-        answer=_MEMBER,
-        query={"fields": ",".join([*_PARTS, "unsubscribe_reason", "tags"])},
-    )
-    if reply.status == HTTPStatus.NOT_FOUND:
+    found = _read(client, audience_id, subscriber_hash, ",".join([*_PARTS, "unsubscribe_reason", "tags"]))
+    if found is None:
         return None
-    found = reply.value()
     return MemberNow(
         status=found.status,
         tags=tuple(tag.name for tag in found.tags or () if tag.name),
@@ -69,15 +83,13 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
 
 
 def member_status(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) -> str | None:
-    """The status of one member now, archived included; None when there is no such member. Read-only."""
-    reply = client.call(
-        "GET",
-        f"{audience_path(audience_id)}/members/{subscriber_hash.hex()}",
-        what="to read a member",
-        answer=_MEMBER,
-        query={"fields": "id,email_address,status"},
-    )
-    return None if reply.status == HTTPStatus.NOT_FOUND else reply.value().status
+    """The status of one member now, archived included; None when there is no such member. Read-only.
+
+    Raises:
+        RunLaterError: ``foreign_answer``.
+    """
+    found = _read(client, audience_id, subscriber_hash, "id,email_address,status")
+    return None if found is None else found.status
 
 
 def count_members(client: MailchimpClient, audience_id: str, status: str) -> int:
@@ -120,37 +132,15 @@ def members(
 
     Raises:
         FixConfigError: ``unknown_audience``.
-        RunLaterError: ``mailchimp_page_empty`` and the like: the list was not given whole.
+        RunLaterError: ``mailchimp_page_empty`` and the like: the list was not given whole; ``foreign_answer``.
     """
     parts = (*_PARTS, "unsubscribe_reason") if reasons else _PARTS
-    query = {
-        "status": status,
-        "sort_field": "last_changed",
-        "sort_dir": "ASC",
-        "fields": ",".join([*(f"members.{part}" for part in parts), "total_items"]),
-    }
+    query = {}
     if since is not None:
         query["since_last_changed"] = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
-    read = pages(
-        client,
-        f"{audience_path(audience_id)}/members",
-        what="to read members",
-        answer=_MEMBERS,
-        keys=lambda page: [hash_of(row) for row in page.members],
-        query=query,
-        absent=unknown_audience(audience_id),
-    )
-    for number, page in enumerate(islice(read, max_pages)):
-        total = whole(page.total_items)
-        if number == 0 and total and not page.members:
-            # Taken as "nobody", it would hide every opt-out.
-            raise RunLaterError(
-                "mailchimp_page_empty",
-                f"Mailchimp counts {total} members of status {status!r} and gave none of them.",
-                fix="Run it again later.",
-            )
+    for page in islice(_pages(client, audience_id, status, parts, answer=_MEMBERS, query=query), max_pages):
         yield MemberPage(
-            total=total,
+            total=whole(page.total_items),
             members=[
                 SeenMember(
                     subscriber_hash=key,
@@ -163,3 +153,87 @@ def members(
                 if (key := hash_of(row)) is not None
             ],
         )
+
+
+def whole_members(client: MailchimpClient, audience_id: str, status: str) -> Iterator[WholePage]:
+    """Like ``members``, with merge fields and tags."""
+    for page in _pages(client, audience_id, status, _WHOLE_PARTS, answer=_WHOLE_MEMBERS):
+        yield WholePage(
+            total=whole(page.total_items),
+            members=[
+                WholeMember(
+                    subscriber_hash=key,
+                    status=row.status or status,
+                    last_changed=seconds(row.last_changed),
+                    values=row.merge_fields if isinstance(row.merge_fields, dict) else {},
+                    tags=tuple(tag.name for tag in row.tags or () if tag.name),
+                    all_tags=_shows_all_tags(row),
+                )
+                for row in page.members
+                if (key := hash_of(row)) is not None
+            ],
+        )
+
+
+def _shows_all_tags(row: _WholeRow) -> bool:
+    if row.tags is None:
+        return False
+    if row.tags_count is None:
+        return len(row.tags) < _TAGS_SHOWN
+    return len(row.tags) >= whole(row.tags_count)
+
+
+M = TypeVar("M", _Members, _WholeMembers)
+
+
+def _pages(
+    client: MailchimpClient,
+    audience_id: str,
+    status: str,
+    parts: tuple[str, ...],
+    *,
+    answer: "msgspec.json.Decoder[M]",
+    query: Mapping[str, str] | None = None,
+) -> Iterator[M]:
+    read = pages(
+        client,
+        f"{audience_path(audience_id)}/members",
+        what="to read members",
+        answer=answer,
+        keys=lambda page: [hash_of(row) for row in page.members],
+        query={
+            "status": status,
+            "sort_field": "last_changed",
+            "sort_dir": "ASC",
+            "fields": ",".join([*(f"members.{part}" for part in parts), "list_id", "total_items"]),
+            **(query or {}),
+        },
+        absent=unknown_audience(audience_id),
+    )
+    for number, page in enumerate(read):
+        check_audience(audience_id, page.list_id)
+        total = whole(page.total_items)
+        if number == 0 and total and not page.members:
+            # Taken as "nobody", it would hide every opt-out.
+            raise RunLaterError(
+                "mailchimp_page_empty",
+                f"Mailchimp counts {total} members of status {status!r} and gave none of them.",
+                fix="Run it again later.",
+            )
+        yield page
+
+
+def _read(client: MailchimpClient, audience_id: str, subscriber_hash: bytes, fields: str) -> _Member | None:
+    reply = client.call(
+        "GET",
+        f"{audience_path(audience_id)}/members/{subscriber_hash.hex()}",
+        what="to read a member",
+        answer=_MEMBER,
+        query={"fields": fields},
+    )
+    if reply.status == HTTPStatus.NOT_FOUND:
+        return None
+    found = reply.value()
+    if hash_among({subscriber_hash}, found) is None:
+        raise foreign_answer("asked about one member, and Mailchimp answered with another one")
+    return found
