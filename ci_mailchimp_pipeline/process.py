@@ -13,9 +13,9 @@ def this_process() -> str:
 
 def is_gone(owner: str) -> bool:
     """Whether *owner* was a process here that is no longer; False for another host, which only time can tell."""
-    host, pid, namespace, started = (*owner.split(":"), "", "", "", "")[:4]
-    if host != socket.gethostname() or namespace != _namespace() or not pid.isdigit():
+    if not is_here(owner):
         return False
+    _host, pid, _space, started = _parts(owner)
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -23,6 +23,17 @@ def is_gone(owner: str) -> bool:
     except PermissionError:
         return False
     return _started(int(pid)) != started  # the number was given to another process
+
+
+def is_here(owner: str) -> bool:
+    """Whether *owner* is, or was, a process that this one could see."""
+    host, pid, namespace, _started_at = _parts(owner)
+    return host == socket.gethostname() and namespace == _namespace() and pid.isdigit()
+
+
+def _parts(owner: str) -> tuple[str, str, str, str]:
+    host, pid, namespace, started = (*owner.split(":"), "", "", "", "")[:4]
+    return host, pid, namespace, started
 
 
 def _namespace() -> str:

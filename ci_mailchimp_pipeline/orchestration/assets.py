@@ -12,6 +12,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineE
 from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
 from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
+from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.session import current_session
 from ci_mailchimp_pipeline.orchestration.tags import UNATTENDED, complete_tags, outcome_told
 from ci_mailchimp_pipeline.orchestration.upstream import GROUP as UPSTREAM_GROUP
@@ -67,6 +68,7 @@ def upstream_assets(config: Config, upstream: Upstream = UPSTREAM) -> dg.AssetsD
         ],
     )
     def customer_insights(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        claim(context)
         step = Step.of(context, config, None, "upstream")
         with outcome_told(context), guarded(step):
             snapshot, seconds = _read_upstream(step)
@@ -100,6 +102,7 @@ def export_assets(config: Config, export: Export, upstream: Upstream = UPSTREAM)
         check_specs=checks.frame_check_specs(export),
     )
     def export_frame(context: dg.AssetExecutionContext) -> Iterator[Made]:
+        claim(context)
         step = Step.of(context, config, export, "frame")
         permitted = permission_guards(export, connection)
         yield from checks.permission_results(export, permitted)
@@ -131,6 +134,7 @@ def export_assets(config: Config, export: Export, upstream: Upstream = UPSTREAM)
         pool=f"mailchimp_{connection.id}",
     )
     def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Made]:
+        claim(context)
         step = Step.of(context, declared, export, "sync")
         with outcome_told(context), guarded(step):
             judged = folders.frame_to_send(declared, export, step.run_id)

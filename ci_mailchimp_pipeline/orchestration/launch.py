@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -10,14 +11,14 @@ import dagster as dg
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
-from ci_mailchimp_pipeline.orchestration.home import prepare_home, private_files
-from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
+from ci_mailchimp_pipeline.orchestration.home import dagster_home, prepare_home, private_files
+from ci_mailchimp_pipeline.orchestration.jobs import export_job
 from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
+from ci_mailchimp_pipeline.orchestration.records import Records
 from ci_mailchimp_pipeline.orchestration.session import Session, attended
-from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, PROCESS, TRIGGER, given_tags
+from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, TRIGGER, given_tags
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import why_not
-from ci_mailchimp_pipeline.process import this_process
 
 _SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
 
@@ -27,12 +28,19 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's own records below *home*, made if need be; runs that died with their process are closed first.
 
     Raises:
-        FixConfigError: ``home_not_writable``.
+        FixConfigError: ``home_not_writable``; ``dagster_damaged``.
+        RunLaterError: ``disk_full``; ``dagster_busy``.
     """
     folder = prepare_home(home)
-    with private_files(), dg.DagsterInstance.from_config(str(folder)) as instance:
+    with (
+        Records(folder) as records,
+        private_files(),
+        dg.DagsterInstance.from_config(str(folder)) as instance,
+    ):
         bury_dead_runs(instance)
         yield instance
+    if records.failure is not None:
+        raise records.failure
 
 
 def run_export(
@@ -42,8 +50,8 @@ def run_export(
     if reason := why_not(config, export):
         return Report(export=export.id, status="skipped", dry_run=chosen.dry_run, skipped_because=reason)
     dry_run = chosen.dry_run or config.sandbox
-    job = build_definitions(config).resolve_job_def(export.id)
-    with attended(session):
+    job = export_job(config, export)
+    with Records(dagster_home(config.home)) as records, attended(session):
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -51,12 +59,16 @@ def run_export(
                 **given_tags(config, export.id),
                 TRIGGER: CLI,
                 DRY_RUN: str(dry_run).lower(),
-                PROCESS: this_process(),
             },
             run_config=dg.RunConfig(ops={f"{export.id}__mailchimp_sync": chosen}, loggers=_SILENT),
         )
-    if session.report is not None:
-        return session.report
+    failure, done = records.failure, session.report
+    if failure is not None and done is not None:  # the ledger knows what Dagster could not write down any more
+        return replace(done, warnings=(*done.warnings, failure.message))
+    if done is not None:
+        return done
+    if failure is not None:
+        return Report(export=export.id, status="failed", dry_run=dry_run, error=failure)
     return Report(
         export=export.id,
         status="failed",

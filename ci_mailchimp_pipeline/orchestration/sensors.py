@@ -206,6 +206,8 @@ def busy_with(export: str) -> dg.RunsFilter:
 def try_now(watch: Watch, instance: dg.DagsterInstance, occasion: Occasion) -> Tick:
     """The next run for an occasion that is not done yet, or why there is none now."""
     if instance.get_runs(occasion.busy, limit=1):
+        bury_dead_runs(instance)
+    if instance.get_runs(occasion.busy, limit=1):
         return dg.SkipReason(f"{occasion.told}: a run is in progress")
     records = instance.get_run_records(dg.RunsFilter(tags=occasion.tags), limit=RUNS_LOOKED_AT)
     past = [each for each in past_of(records) if each.at > occasion.since]

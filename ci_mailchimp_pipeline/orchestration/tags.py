@@ -3,7 +3,6 @@
 What is known before a run starts is given to it; the rest is added by its steps.
 """
 
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,6 @@ import dagster as dg
 
 from ci_mailchimp_pipeline.config import Config
 from ci_mailchimp_pipeline.errors import SafetyStopError
-from ci_mailchimp_pipeline.process import this_process
 
 _PREFIX = "ci_mailchimp"
 TRIGGER = f"{_PREFIX}/trigger"
@@ -23,6 +21,7 @@ CONFIG_HASH = f"{_PREFIX}/config_hash"
 SCHEDULED = f"{_PREFIX}/scheduled"
 OUTCOME = f"{_PREFIX}/outcome"
 PROCESS = f"{_PREFIX}/pid"
+ALIVE = f"{_PREFIX}/alive"
 
 PAGE = "page"  # somebody pressed Materialize
 CLI = "cli"
@@ -56,9 +55,6 @@ def complete_tags(
     wanted = {name: value for name, value in known.items() if name not in run.tags}
     if refresh is not None and run.tags.get(REFRESH) != refresh:
         wanted[REFRESH] = refresh
-    # A step in a process of its own says nothing of the run's: with another executor it ends long before.
-    if multiprocessing.parent_process() is None and run.tags.get(PROCESS) != this_process():
-        wanted[PROCESS] = this_process()
     if wanted:
         context.instance.add_run_tags(run.run_id, wanted)
 

@@ -1,6 +1,8 @@
 """A finished run: what it did, what Dagster keeps of it, and who may read that."""
 
 import os
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from harness import API_KEY, address
 from ci_mailchimp_pipeline.orchestration.home import SETTINGS, dagster_home, prepare_home
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
 from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
-from ci_mailchimp_pipeline.orchestration.tags import CLI, PROCESS, TRIGGER
+from ci_mailchimp_pipeline.orchestration.tags import ALIVE, CLI, PROCESS, TRIGGER
 from ci_mailchimp_pipeline.process import this_process
 
 SYNC = dg.AssetKey(["vip", "mailchimp_sync"])
@@ -176,29 +178,46 @@ def test_settings_of_dagster_are_written_once(tmp_path: Path) -> None:
 
 
 def test_run_whose_process_is_gone_is_buried(finished: Any) -> None:
-    """A killed run does not stay 'started' for ever; a living one is left alone."""
+    """A killed run does not stay 'started' for ever; a living one, and one that is only about to start, do."""
     job = build_definitions(finished.config).resolve_job_def("vip")
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
     host, number, namespace, _ = this_process().split(":")
-    dead, reborn, alive, elsewhere = (
+    now = time.time()
+
+    def started(process: str, of: str = "", alive: float = now - 3600) -> str:
+        run_id = str(uuid.uuid4())
+        tags = {PROCESS: f"{process}:{of or run_id[:8]}", ALIVE: str(int(alive))}
         finished.instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.STARTED, tags={TRIGGER: CLI, PROCESS: process}
+            job, run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags
         )
-        for process in (
-            f"{host}:{child}:{namespace}:1",
-            f"{host}:{number}:{namespace}:1",
-            this_process(),
-            "other:1:1:1",
-        )
-    )
+        return run_id
+
+    dead = [
+        started(f"{host}:{child}:{namespace}:1"),
+        started(f"{host}:{number}:{namespace}:1"),
+        started("other:1:1:1", alive=now - 3600),
+    ]
+    living = [
+        started(this_process()),
+        started("other:1:1:1", alive=now - 120),
+        started(f"{host}:{child}:{namespace}:1", of="12345678"),  # started again: the tags are its parent's
+    ]
 
     bury_dead_runs(finished.instance)
 
     status = {run.run_id: run.status for run in finished.instance.get_runs()}
-    assert status[dead.run_id] == status[reborn.run_id] == dg.DagsterRunStatus.FAILURE
-    assert status[alive.run_id] == status[elsewhere.run_id] == dg.DagsterRunStatus.STARTED
-    for run in (alive, elsewhere):
-        finished.instance.delete_run(run.run_id)
+    assert {status[run] for run in dead} == {dg.DagsterRunStatus.FAILURE}
+    assert {status[run] for run in living} == {dg.DagsterRunStatus.STARTED}
+    for run in living:
+        finished.instance.delete_run(run)
+
+
+def test_run_says_which_process_it_is_and_that_it_lives(finished: Any) -> None:
+    """Every run carries its process and the last time it was alive, so that others may know when it is not."""
+    (run,) = finished.instance.get_runs(limit=1)
+
+    assert run.tags[PROCESS] == f"{this_process()}:{run.run_id[:8]}"
+    assert abs(time.time() - int(run.tags[ALIVE])) < 3600
