@@ -162,7 +162,11 @@ class Application:
 
     async def _send(self, send: Send, answer: Answer, *, only: bytes | None = None) -> None:
         """Send an answer; with ``only``, announce all of it and send just that."""
-        headers = {"Date": formatdate(self._emulation.time, usegmt=True), **answer.headers}
+        headers = {
+            "Date": formatdate(self._emulation.time, usegmt=True),
+            "X-Request-Id": str(uuid.uuid4()),
+            **answer.headers,
+        }
         if answer.status != _NO_CONTENT:
             headers |= {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
         await send(

@@ -173,3 +173,12 @@ class ArchiveAnswer:
     kind: Literal["archived", "already"]
     at: float | None
     repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseAnswer:
+    """Whether there was a member to delete for good. ``repeated``: an earlier try may be what deleted it."""
+
+    found: bool
+    repeated: bool
+    request_id: str | None

@@ -19,6 +19,7 @@ from ci_mailchimp_pipeline.mailchimp.problems import (
     auth_error,
     busy_error,
     judge_status,
+    known_request_id,
     read_problem,
     request_error,
 )
@@ -44,6 +45,7 @@ class Reply(Generic[T]):
     Attributes:
         repeated: The request was sent more than once, so an earlier try may have been written.
         at: Mailchimp's own time of the answer, seconds since 1970, when it said.
+        request_id: Mailchimp's own name for the request, when it said.
     """
 
     what: str
@@ -52,6 +54,7 @@ class Reply(Generic[T]):
     problem: Problem | None = field(repr=False)
     repeated: bool
     at: float | None
+    request_id: str | None
 
     def value(self, *, absent: PipelineError | None = None) -> T:
         """The value.
@@ -234,7 +237,15 @@ class MailchimpClient:
             return _Busy(last=f"HTTP {raw.status} with an answer that is not Mailchimp's")
         at = http_date(raw.date)
         self.server_time = at if at is not None else self.server_time
-        return Reply(what=what, status=raw.status, found=found, problem=problem, repeated=repeated, at=at)
+        return Reply(
+            what=what,
+            status=raw.status,
+            found=found,
+            problem=problem,
+            repeated=repeated,
+            at=at,
+            request_id=known_request_id(raw.request_id),
+        )
 
     def _transport(self) -> Transport:
         own = self._own

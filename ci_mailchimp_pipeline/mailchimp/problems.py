@@ -109,6 +109,11 @@ def known_title(problem: Problem | None) -> str | None:
     return _TITLES.get(((problem and problem.title) or "").lower().replace(" ", ""))
 
 
+def known_request_id(text: str | None) -> str | None:
+    """*text* when it looks like one of Mailchimp's request ids, and so cannot be anything else."""
+    return text if text and _REQUEST_ID.fullmatch(text) else None
+
+
 def judge_status(status: int, problem: Problem | None) -> Verdict:
     """The class of an answer by its status, and whether a problem document came with it."""
     if status // 100 == 2:  # noqa: PLR2004 (the class of success)
@@ -177,8 +182,8 @@ def auth_error(status: int, problem: Problem | None) -> FixConfigError:
 
 def request_error(what: str, status: int, problem: Problem | None) -> PipelineError:
     """Mailchimp said no to a request that should have been right: a bug of ours, or a change of theirs."""
-    instance = (problem and problem.instance) or ""
-    request_id = f", request {instance}" if _REQUEST_ID.fullmatch(instance) else ""
+    instance = known_request_id(problem.instance if problem else None)
+    request_id = f", request {instance}" if instance else ""
     return PipelineError(
         "mailchimp_refused_request",
         f"Mailchimp refused {what}: {_said(f'HTTP {status}', known_title(problem))}{request_id}.",

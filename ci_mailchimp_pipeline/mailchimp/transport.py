@@ -35,6 +35,7 @@ class RawAnswer:
     content: bytes = field(repr=False)
     date: str | None
     retry_after: str | None
+    request_id: str | None = None
 
 
 def shown(path: str) -> str:
@@ -89,6 +90,7 @@ class Transport:
                     content=content or b"",
                     date=response.headers.get("Date"),
                     retry_after=response.headers.get("Retry-After"),
+                    request_id=response.headers.get("X-Request-Id"),
                 )
         except (
             requests.RequestException,

@@ -1,7 +1,7 @@
 """What can be asked of Mailchimp, each call a function that takes the client first.
 
-``create_*``, ``upsert_*``, ``update_*``, ``move_*`` and ``archive_*`` write, and repeating them changes
-nothing more; everything else only reads.
+``create_*``, ``upsert_*``, ``update_*``, ``move_*``, ``archive_*`` and ``erase_*`` write, and repeating them
+changes nothing more; everything else only reads.
 """
 
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import (
@@ -12,6 +12,7 @@ from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import (
     merge_fields,
     server_time,
 )
+from ci_mailchimp_pipeline.mailchimp.endpoints.erasing import erase_member
 from ci_mailchimp_pipeline.mailchimp.endpoints.members import (
     count_members,
     member,
@@ -30,6 +31,7 @@ __all__ = [
     "count_members",
     "create_merge_field",
     "create_tag",
+    "erase_member",
     "member",
     "member_status",
     "members",
