@@ -57,8 +57,11 @@ class Freshness:
 
 def watched(config: Config) -> list[Export]:
     """The exports that run and are to be fresh; none where every run is a dry run."""
-    exports = () if config.sandbox else config.exports.values()
-    return [each for each in exports if each.fresh_within_hours is not None and why_not(config, each) is None]
+    return [each for each in config.exports.values() if _is_watched(config, each)]
+
+
+def _is_watched(config: Config, export: Export) -> bool:
+    return not config.sandbox and export.fresh_within_hours is not None and why_not(config, export) is None
 
 
 def judge(export: Export, rows: list[RunRow], *, now: float, known_since: float) -> Freshness:
@@ -81,9 +84,9 @@ def judge(export: Export, rows: list[RunRow], *, now: float, known_since: float)
     )
 
 
-def freshness_checks(config: Config) -> list[dg.AssetChecksDefinition]:
-    """The check of each watched export; it is judged at the end of each run, too."""
-    return [_check(config, export) for export in watched(config)]
+def freshness_checks(config: Config, export: Export) -> list[dg.AssetChecksDefinition]:
+    """The check of *export* if it is watched; it is judged at the end of each run, too."""
+    return [_check(config, export)] if _is_watched(config, export) else []
 
 
 def _check(config: Config, export: Export) -> dg.AssetChecksDefinition:

@@ -1,6 +1,7 @@
 """One named job per export, and everything that Dagster is told."""
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -31,15 +32,36 @@ def export_keys(export: Export) -> list[dg.AssetKey]:
     return [dg.AssetKey([export.id, "export_frame"]), dg.AssetKey([export.id, "mailchimp_sync"])]
 
 
-def export_job(config: Config, export: Export, upstream: Upstream = UPSTREAM) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What one export is to Dagster."""
+
+    assets: list[dg.AssetsDefinition]
+    checks: list[dg.AssetChecksDefinition]
+    job: dg.JobDefinition
+
+
+def export_job(config: Config, export: Export, upstream: Upstream = UPSTREAM) -> dg.JobDefinition:
     """The job that does all of *export*: a fresh snapshot, its frame, its sync."""
-    return _job(
+    return _made(config, export, upstream, _reading(config, upstream)).job
+
+
+def _reading(config: Config, upstream: Upstream) -> list[dg.AssetsDefinition]:
+    return [upstream_assets(config, upstream)] if upstream.ours else []
+
+
+def _made(config: Config, export: Export, upstream: Upstream, reading: list[dg.AssetsDefinition]) -> _Made:
+    """An export with its job resolved among its own assets: among those of all, each job costs a look at all."""
+    assets, checks = export_assets(config, export, upstream), freshness_checks(config, export)
+    job = _job(
         config,
         export.id,
         [*upstream.made, *export_keys(export)],
         f"{export.display_name}: reads the source, validates, and brings the audience in line.",
         of=export.id,
     )
+    alone = dg.Definitions(assets=[*reading, *assets], asset_checks=checks, jobs=[job])
+    return _Made(assets=assets, checks=checks, job=alone.resolve_job_def(export.id))
 
 
 def upstream_job(config: Config, upstream: Upstream = UPSTREAM) -> Any:
@@ -78,8 +100,8 @@ def build_definitions(
             place=config.place("exports", taken[0]),
         )
     scheduled = [export for export in exports if export.schedule.kind != "off"]
-    jobs = {export.id: export_job(config, export, upstream) for export in exports}
-    reading = [upstream_job(config, upstream)] if upstream.ours else []
+    reading = _reading(config, upstream)
+    made = {export.id: _made(config, export, upstream, reading) for export in exports}
     watch = Watch(
         config=config,
         pace=pace or Pace.of(os.environ),
@@ -87,22 +109,25 @@ def build_definitions(
         sensors=1 + len(scheduled),
         upstream=upstream,
     )
-    sensors = [upstream_sensor(watch, job) for job in reading]
+    jobs: list[Any] = [each.job for each in made.values()]
+    sensors = []
+    if upstream.ours:
+        jobs.append(upstream_job(config, upstream))
+        sensors.append(upstream_sensor(watch, jobs[-1]))
+    if scheduled:
+        jobs.append(run_all_job(config, scheduled, upstream))
     schedules: list[dg.ScheduleDefinition] = []
     for export in scheduled:
         if export.schedule.kind == "cron":
             calendar = Calendar.of(export)
-            schedules.append(export_schedule(watch, export, calendar, jobs[export.id]))
-            sensors.append(catch_up_sensor(watch, export, calendar, jobs[export.id]))
+            schedules.append(export_schedule(watch, export, calendar, made[export.id].job))
+            sensors.append(catch_up_sensor(watch, export, calendar, made[export.id].job))
         else:
-            sensors.append(refresh_sensor(watch, export, export_keys(export), jobs[export.id]))
+            sensors.append(refresh_sensor(watch, export, export_keys(export), made[export.id].job))
     return dg.Definitions(
-        assets=[
-            *([upstream_assets(config, upstream)] if upstream.ours else []),
-            *(asset for export in exports for asset in export_assets(config, export, upstream)),
-        ],
-        jobs=[*jobs.values(), *reading, *([run_all_job(config, scheduled, upstream)] if scheduled else [])],
-        asset_checks=freshness_checks(config),
+        assets=[*reading, *(asset for each in made.values() for asset in each.assets)],
+        jobs=jobs,
+        asset_checks=[check for each in made.values() for check in each.checks],
         sensors=[
             *sensors,
             deaths_sensor(config, name=upstream.named(deaths.NAME)),
