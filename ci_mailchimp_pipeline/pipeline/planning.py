@@ -12,14 +12,14 @@ from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineE
 from ci_mailchimp_pipeline.forgotten import known_key
 from ci_mailchimp_pipeline.frame.build import Frame, build_frame
 from ci_mailchimp_pipeline.ledger import Ledger
-from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Tag
 from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_root_for
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.retry import DEFAULT_LIMITS, RetryLimits
+from ci_mailchimp_pipeline.pipeline.known import Known, look
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import unknown_columns, unknown_segments
-from ci_mailchimp_pipeline.plan.build import build_plan, count_strangers
+from ci_mailchimp_pipeline.plan.build import build_plan
 from ci_mailchimp_pipeline.plan.guards import (
     NO_ALLOWANCES,
     Allowances,
@@ -34,7 +34,7 @@ from ci_mailchimp_pipeline.plan.model import Counts, Plan, PlanInputs, PlanSetti
 from ci_mailchimp_pipeline.sources.base import Snapshot, open_source
 from ci_mailchimp_pipeline.sync.apply import adoption_reads
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, count_contacts, read_audience
-from ci_mailchimp_pipeline.sync.seen import Seen, read_seen
+from ci_mailchimp_pipeline.sync.seen import Seen
 
 FACTS = "audience.json"
 # What a request is expected to take. Mailchimp's latency for 500 members was never published: Customer
@@ -184,11 +184,13 @@ def plan_export(
     facts: AudienceFacts | None = None,
     allowances: Allowances = NO_ALLOWANCES,
     now: Callable[[], float] = time.time,
+    known: Known | None = None,
 ) -> Planned:
     """Decide what to send, with the plan's files below *into*.
 
     Args:
         facts: What the audience is like now; None when the frame was made a moment ago.
+        known: What to start from; None to read it from the ledger and from Mailchimp.
 
     Raises:
         FixConfigError: A segment that the source does not have and whose tag was never used;
@@ -200,16 +202,16 @@ def plan_export(
     connection = connection_of(config, export)
     facts = facts or AudienceFacts.load(frame.folder / FACTS)
     audience = ledger.audience(facts.account_id, facts.audience_id)
-    state = ledger.export_state(audience, into / "ledger")
-    strangers, known = count_strangers(frame.frame_path, state.members, into)
-    tags = endpoints.tags(client, export.audience_id)
-    seen = read_seen(
-        client,
-        export.audience_id,
-        into / "seen",
-        first_contact=known == 0,
-        needs_subscribed=strangers > 0 or connection.contact_limit is not None,
-    )
+    if known is None:
+        known = look(
+            client,
+            export.audience_id,
+            ledger.export_state(audience, into / "ledger"),
+            frame=frame.frame_path,
+            into=into,
+            needs_count=connection.contact_limit is not None,
+        )
+    state, tags = known.state, known.tags
     plan = build_plan(
         PlanInputs(
             frame=frame.frame_path,
@@ -220,7 +222,7 @@ def plan_export(
             refusals=state.refusals,
             foreign_tags=state.foreign_tags,
             forgotten=state.forgotten,
-            seen=seen.folder,
+            seen=known.seen.folder,
         ),
         PlanSettings(
             export=export.id,
@@ -238,7 +240,7 @@ def plan_export(
     )
     adopted = ledger.adopted_tags(audience)
     _refuse_slips(config, export, snapshot, adopted)
-    contacts = _contacts(client, connection, export, seen)
+    contacts = _contacts(client, connection, export, known.seen)
     guards = (
         *permission_guards(export, connection),
         *frame_guards(export, plan.counts),
