@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineE
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 FORMAT = 1  # of the manifest
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last where the size of files is limited (ulimit -f)
+_NUMBER = re.compile(r"\(os error (\d+)\)")  # how the data frames' library quotes the system
 
 
 @contextmanager
@@ -33,17 +36,43 @@ def draft(final: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(error, final.parent) from None
     try:
-        yield work
+        with room_in(final.parent):
+            yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Tell in our words that the disk of *folder* is full; every other failure passes as it is.
+
+    Raises:
+        RunLaterError: ``disk_full``.
+    """
+    full: PipelineError | None = None
+    try:
+        yield
+    except Exception as error:
+        full = no_room(error, folder)
+        if full is None:
+            raise
+    if full is not None:
+        raise full
+
+
+def no_room(error: Exception, folder: Path) -> PipelineError | None:
+    """The error to raise when *error* says that the disk of *folder* is full; None for another one."""
+    quoted = _NUMBER.search(str(error))
+    number = error.errno if isinstance(error, OSError) else int(quoted[1]) if quoted else None
+    if number not in _FULL:
+        return None
+    return RunLaterError("disk_full", f"the disk of {folder} is full", fix="free disk space, then run again")
+
+
 def unwritable(error: OSError, folder: Path) -> PipelineError:
     """The error to raise when *folder*, where the state is kept, could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunLaterError(
-            "disk_full", f"the disk of {folder} is full", fix="free disk space, then run again"
-        )
+    if full := no_room(error, folder):
+        return full
     reason = os.strerror(error.errno or errno.EIO)
     return FixConfigError(
         "home_not_writable",

@@ -8,7 +8,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import msgspec
 
+from ci_mailchimp_pipeline.artifacts import no_room
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.ledger import RunRow, open_ledger
@@ -107,7 +108,7 @@ def guarded(step: Step) -> Iterator[None]:
     except PipelineError as error:
         failure = failed(step, error)
     except Exception as error:  # noqa: BLE001  (whatever it is, its text must not be stored)
-        failure = failed(step, _bug(step, error))
+        failure = failed(step, no_room(error, step.config.home) or _bug(step, error))
     if failure is not None:
         raise failure from None
 
@@ -182,7 +183,8 @@ def remember(config: Config, export: Export, report: Report, *, trigger: str, no
 def _bug(step: Step, error: Exception) -> PipelineError:
     number = secrets.token_hex(6)
     path = step.config.home / "errors" / f"{number}.txt"
-    _describe(error, path)
+    with suppress(OSError):  # what a disk does must not hide what happened
+        _describe(error, path)
     return PipelineError(
         "bug",
         f"step {step.name} stopped with {type(error).__name__} (error {number})",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ci_mailchimp_pipeline.errors import FixConfigError
+from ci_mailchimp_pipeline.artifacts import unwritable
 
 PRIVATE = 0o077  # the permission bits that group and others lose
 SETTINGS = "dagster.yaml"
@@ -51,6 +51,7 @@ def prepare_home(home: Path) -> Path:
 
     Raises:
         FixConfigError: ``home_not_writable``.
+        RunLaterError: ``disk_full``.
     """
     folder = dagster_home(home)
     settings = folder / SETTINGS
@@ -59,13 +60,11 @@ def prepare_home(home: Path) -> Path:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
             if not settings.exists():
-                settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+                written = settings.with_suffix(".new")  # half of it would be other settings
+                written.write_text(_DAGSTER_YAML, encoding="utf-8")
+                written.replace(settings)
     except OSError as error:
-        failure = FixConfigError(
-            "home_not_writable",
-            f"the state folder {home} cannot be written: {error.strerror}",
-            fix="make it writable, or set CI_MAILCHIMP_HOME to a folder that is",
-        )
+        failure = unwritable(error, home)
     else:
         return folder
     raise failure

@@ -91,7 +91,7 @@ def _read_subscribed(
         _write(
             into / f"subscribed-0-{number:05}.parquet",
             [member.subscriber_hash for member in page.members],
-            ["subscribed"] * len(page.members),
+            [member.status for member in page.members],  # should the filter let somebody else through
             [member.last_changed for member in page.members],
         )
     return total, len(read) >= total

@@ -18,21 +18,32 @@ def in_parallel(
 ) -> None:
     """Call *do* for each piece of *work*, and *on_done* with each answer, in this thread.
 
-    The first failure, or an interruption of this thread, calls *stop*, waits for what is in flight,
-    hands its answers to *on_done* all the same, and is raised then.
+    The first failure, or an interruption of this thread, calls *stop* at once, so that nothing new is begun,
+    waits for what is in flight, hands its answers to *on_done* all the same, and is raised then.
     """
     pending: set[Future[Answer]] = set()
+    failures: list[BaseException] = []
     failure: BaseException | None = None
+
+    def begin(piece: Work) -> Answer:
+        try:
+            return do(piece)
+        except BaseException as error:
+            failures.append(error)
+            stop()
+            raise
+
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="sync") as pool:
         try:
             for piece in work:
-                pending.add(pool.submit(do, piece))
+                pending.add(pool.submit(begin, piece))
                 if len(pending) > workers:
                     pending = _collect(pending, on_done)
             while pending:
                 pending = _collect(pending, on_done)
         except BaseException as error:  # noqa: BLE001 (raised again below, when no answer is lost)
-            failure = error
+            # Of failures that follow from one another the first one says why.
+            failure = failures[0] if error in failures else error
             stop()
         for future in pending if failure else ():
             if future.cancel() or future.exception() is not None:
