@@ -4,6 +4,8 @@ DuckDB's messages quote the rows they stumble over, so they never leave this mod
 an error of ours, raised outside the ``except`` block so that the original is not even its context.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ MEMORY_LIMIT = "300MB"  # a run of 1,000,000 profiles then needs about 0.55 GB i
 THREADS = 4  # each thread wants its own buffers: more threads than this do not fit the default limit
 # The white space that is never part of a value; DuckDB's own trim leaves tabs, newlines and U+00A0.
 TRIMMED = " \t\r\n\u00a0\u200b\ufeff"
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def quoted(text: str | Path) -> str:
@@ -105,7 +108,7 @@ def _starved(error: Exception) -> PipelineError | None:
             "the engine needs more memory or spill space than it may use",
             fix="free memory and disk space where the state is kept, then run again",
         )
-    if "No space left" in str(error):
+    if any(words in str(error) for words in _FULL):
         return RunLaterError(
             "disk_full", "the disk where the state is kept is full", fix="free disk space, then run again"
         )
