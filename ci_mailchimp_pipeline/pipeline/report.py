@@ -8,6 +8,8 @@ from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.plan.guards import Guard
 from ci_mailchimp_pipeline.plan.model import Counts
 
+REPAIR = "repair"  # the trigger of a run that brings an audience back in line; it says nothing of the source
+
 Status = Literal["success", "failed", "stopped", "skipped", "planned"]
 
 

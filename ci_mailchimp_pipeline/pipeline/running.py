@@ -13,7 +13,7 @@ import msgspec
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.frame.build import Frame
-from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger
+from ci_mailchimp_pipeline.ledger import Lease, Ledger, RunRow, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.planning import (
     FACTS,
@@ -25,6 +25,7 @@ from ci_mailchimp_pipeline.pipeline.planning import (
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.plan.guards import NO_ALLOWANCES, Allowances, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.plan.model import Plan
 from ci_mailchimp_pipeline.process import this_process
 from ci_mailchimp_pipeline.sources.base import Snapshot
 from ci_mailchimp_pipeline.sync.apply import apply_plan
@@ -76,21 +77,32 @@ class ExportRun:
         """
         self.steps.update(self.occasion.frame_seconds)
         dry_run = self.occasion.dry_run or self.config.sandbox
-        failed = Report(
+        failed = self._failed(frame, dry_run=dry_run)
+        try:
+            stop_if_any(permission_guards(self.export, connection_of(self.config, self.export)))
+            with open_ledger(self.config.home, self.config.ledger_url, read_only=dry_run) as ledger:
+                if dry_run:
+                    return self._finished(self._dry_run(snapshot, frame, ledger))
+                return self._recorded(ledger, failed, lambda: self._sync(snapshot, frame, ledger, failed))
+        except PipelineError as error:
+            return self._finished(replace(failed, status=_status(error), error=error))
+
+    def carry_out_planned(
+        self, planned: Planned, *, ledger: Ledger, lease: Lease, first: Callable[[], None]
+    ) -> Report:
+        """Like ``carry_out``, of a plan that was made under the *lease*; *first* is done once no guard stops it."""
+        self.audience = lease.audience
+        failed = self._failed(planned.frame)
+        return self._recorded(ledger, failed, lambda: self._apply(planned, ledger, lease, failed, first))
+
+    def _failed(self, frame: Frame, *, dry_run: bool = False) -> Report:
+        return Report(
             export=self.export.id,
             status="failed",
             dry_run=dry_run,
             counts=counts_of(frame),
             rejected_reasons=frame.rejected_reasons,
         )
-        try:
-            stop_if_any(permission_guards(self.export, connection_of(self.config, self.export)))
-            with open_ledger(self.config.home, self.config.ledger_url, read_only=dry_run) as ledger:
-                if dry_run:
-                    return self._finished(self._dry_run(snapshot, frame, ledger))
-                return self._recorded(snapshot, frame, ledger, failed)
-        except PipelineError as error:
-            return self._finished(replace(failed, status=_status(error), error=error))
 
     def _dry_run(self, snapshot: Snapshot, frame: Frame, ledger: Ledger) -> Report:
         planned = self._plan(snapshot, frame, ledger)
@@ -101,7 +113,7 @@ class ExportRun:
             return replace(report, status="stopped", error=error)
         return replace(report, status="success")
 
-    def _recorded(self, snapshot: Snapshot, frame: Frame, ledger: Ledger, failed: Report) -> Report:
+    def _recorded(self, ledger: Ledger, failed: Report, do: Callable[[], Report]) -> Report:
         """Run with a row in the ledger that says how it ended, whatever happens."""
         run_id = self.occasion.run_id
         ledger.start_run(
@@ -117,7 +129,7 @@ class ExportRun:
         )
         report = failed
         try:
-            report = self._sync(snapshot, frame, ledger, failed)
+            report = do()
         except PipelineError as error:
             report = replace(failed, status=_status(error), error=error)
         finally:
@@ -138,45 +150,56 @@ class ExportRun:
         audience = self.audience = ledger.audience(facts.account_id, facts.audience_id)
         with ledger.lease(audience, this_process()) as lease:
             planned = self._plan(snapshot, frame, ledger, facts)
-            plan = planned.plan
-            report = replace(
-                planned_report(self.export, connection_of(self.config, self.export), planned),
-                status="failed",
-                dry_run=False,
-                counts=failed.counts,
-                requests=0,
-            )
-            tally = Tally(plan)
-            try:
-                self._check(planned)
-                with self._timed("apply"):
-                    applied = apply_plan(
-                        plan,
-                        run_id=self.occasion.run_id,
-                        client=self.client,
-                        ledger=ledger,
-                        lease=lease,
-                        export=self.export,
-                        facts=facts,
-                        tags=planned.tags,
-                        max_connections=connection_of(self.config, self.export).max_connections,
-                        now=self.now,
-                        unfinished_since=ledger.unfinished_writing(audience, self.export.id),
-                        progress=lambda done: self.progress(done, planned.writes),
-                        tally=tally,
-                    )
-            except PipelineError as error:
-                counts = tally.counts if tally.buckets else failed.counts
-                return replace(report, status=_status(error), counts=counts, error=error)
-            return replace(
-                report,
-                status="success",
-                counts=applied.counts,
-                suppressed_reasons=applied.suppressed_reasons,
-                refused_reasons=applied.refused_reasons,
-                warnings=planned.warnings(self.export, applied.warnings),
-                members=ledger.held(audience, self.export.id),
-            )
+            return self._apply(planned, ledger, lease, failed)
+
+    def _apply(
+        self,
+        planned: Planned,
+        ledger: Ledger,
+        lease: Lease,
+        failed: Report,
+        first: Callable[[], None] = lambda: None,
+    ) -> Report:
+        plan = planned.plan
+        report = replace(
+            planned_report(self.export, connection_of(self.config, self.export), planned),
+            status="failed",
+            dry_run=False,
+            counts=failed.counts,
+            requests=0,
+        )
+        tally = Tally(plan)
+        try:
+            self._check(planned)
+            with self._timed("apply"):
+                first()
+                applied = apply_plan(
+                    plan,
+                    run_id=self.occasion.run_id,
+                    client=self.client,
+                    ledger=ledger,
+                    lease=lease,
+                    export=self.export,
+                    facts=planned.facts,
+                    tags=planned.tags,
+                    max_connections=connection_of(self.config, self.export).max_connections,
+                    now=self.now,
+                    unfinished_since=ledger.unfinished_writing(lease.audience, self.export.id),
+                    progress=lambda done: self.progress(done, planned.writes),
+                    tally=tally,
+                )
+        except PipelineError as error:
+            counts = tally.counts if tally.buckets else failed.counts
+            return replace(report, status=_status(error), counts=counts, error=error)
+        return replace(
+            report,
+            status="success",
+            counts=applied.counts,
+            suppressed_reasons=applied.suppressed_reasons,
+            refused_reasons=applied.refused_reasons,
+            warnings=planned.warnings(self.export, applied.warnings),
+            members=ledger.held(lease.audience, self.export.id),
+        )
 
     def _plan(
         self, snapshot: Snapshot, frame: Frame, ledger: Ledger, facts: AudienceFacts | None = None
@@ -200,32 +223,13 @@ class ExportRun:
 
     def _facts(self, frame: Frame) -> AudienceFacts:
         """What the audience is like: as the frame of this run just read it, else read anew."""
-        then = AudienceFacts.load(frame.folder / FACTS)
         if frame.folder.name == self.occasion.run_id:
-            return then
-        facts = read_audience(self.client, self.config, self.export)
-        if (facts.account_id, facts.audience_id, facts.fields) != (
-            then.account_id,
-            then.audience_id,
-            then.fields,
-        ):
-            raise FixDataError(
-                "stale_frame",
-                f"the frame of export '{self.export.id}' was validated against another state of its audience",
-                fix=f"materialize {self.export.id}/export_frame again",
-            )
-        return replace(facts, requests=0)  # counted by the client that carries it out
+            return AudienceFacts.load(frame.folder / FACTS)
+        return facts_now(self.client, self.config, self.export, frame)
 
     def _check(self, planned: Planned) -> None:
         stop_if_any(list(planned.guards))
-        wanted = self.occasion.plan_id
-        if wanted is not None and wanted != planned.plan.plan_id:
-            raise SafetyStopError(
-                "plan_changed",
-                f"the plan is {planned.plan.plan_id} now, not {wanted}: the source, Mailchimp or the ledger "
-                "changed since. Nothing was sent.",
-                fix=f"look at it again: ci-mailchimp plan {self.export.id}",
-            )
+        expect_plan(planned.plan, self.occasion.plan_id, again=f"plan {self.export.id}")
 
     def _finished(self, report: Report) -> Report:
         facts = self.into.parent / FACTS
@@ -246,6 +250,42 @@ class ExportRun:
             yield
         finally:
             self.steps[name] = time.monotonic() - began
+
+
+def expect_plan(plan: Plan, wanted: str | None, *, again: str) -> None:
+    """Stop when somebody asked for another plan than *plan*; *again* is the command that shows it.
+
+    Raises:
+        SafetyStopError: ``plan_changed``.
+    """
+    if wanted is not None and wanted != plan.plan_id:
+        raise SafetyStopError(
+            "plan_changed",
+            f"the plan is {plan.plan_id} now, not {wanted}: the source, Mailchimp or the ledger changed since. "
+            "Nothing was sent.",
+            fix=f"look at it again: ci-mailchimp {again}",
+        )
+
+
+def facts_now(client: MailchimpClient, config: Config, export: Export, frame: Frame) -> AudienceFacts:
+    """What the audience of a frame that was made earlier is like; its requests are the client's.
+
+    Raises:
+        FixDataError: ``stale_frame``: it is no longer what the frame was validated against.
+    """
+    then = AudienceFacts.load(frame.folder / FACTS)
+    facts = read_audience(client, config, export)
+    if (facts.account_id, facts.audience_id, facts.fields) != (
+        then.account_id,
+        then.audience_id,
+        then.fields,
+    ):
+        raise FixDataError(
+            "stale_frame",
+            f"the frame of export '{export.id}' was validated against another state of its audience",
+            fix=f"materialize {export.id}/export_frame again",
+        )
+    return replace(facts, requests=0)
 
 
 def _status(error: PipelineError) -> Literal["stopped", "failed"]:

@@ -91,7 +91,7 @@ class _PageFile:
     def __init__(self, export: Export) -> None:
         self._keys = {tag_key(tag) for tag in export.tags}
         self._fields = tuple(export.fields)
-        self._schema = {
+        self._schema: dict[str, Any] = {
             "subscriber_hash": pl.Binary,
             "status": pl.String,
             "last_changed": pl.Float64,
