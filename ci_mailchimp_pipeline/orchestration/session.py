@@ -3,18 +3,26 @@
 A run that Dagster's page or daemon starts has no session; it reports through Dagster alone.
 """
 
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NoReturn
 
 import dagster as dg
 
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.report import Report
+
+_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 4}
+_SAME_SECONDS = 0.3  # `timeout` and shells send one signal to a process and to its group: that is one
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +44,7 @@ class Session:
     done: int = 0
     planned: int = 0
     _client: MailchimpClient | None = field(default=None, repr=False)
+    _received_at: float = field(default=0, repr=False)
 
     def progressed(self, done: int, planned: int) -> None:
         """Keep and pass on how far the sync is."""
@@ -44,7 +53,7 @@ class Session:
 
     @contextmanager
     def writing_through(self, client: MailchimpClient) -> Iterator[None]:
-        """The first signal meanwhile lets requests in flight finish and be recorded; a second one interrupts."""
+        """The first signal meanwhile lets requests in flight finish and be recorded."""
         self._client = client
         try:
             yield
@@ -53,7 +62,10 @@ class Session:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """Note Ctrl-C and SIGTERM, and stop at the next safe place. Inside a step, where Dagster has its own."""
+        """Note Ctrl-C and SIGTERM, and stop at the next safe place; a second one ends the process at once.
+
+        Inside a step, where Dagster has its own.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -65,11 +77,21 @@ class Session:
                 signal.signal(number, handler)
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
-        again = self.received is not None
-        self.received = signal.Signals(number)
-        if self._client is None or again:
+        if self.received is not None:
+            if time.monotonic() - self._received_at > _SAME_SECONDS:
+                _end_now(signal.Signals(number))
+            return
+        self.received, self._received_at = signal.Signals(number), time.monotonic()
+        if self._client is None:
             raise dg.DagsterExecutionInterruptedError
         self._client.stop()
+
+
+def _end_now(received: signal.Signals) -> NoReturn:
+    """End without waiting for a request in flight, which may take two minutes: the next run finds out about it."""
+    show = _SHOW_CURSOR if sys.stderr.isatty() else ""  # a progress bar hides it
+    os.write(2, f"{show}ended at once; run it again, it goes on where it stopped\n".encode())
+    os._exit(_EXIT_CODES[received])
 
 
 _CURRENT: ContextVar[Session | None] = ContextVar("ci_mailchimp_session", default=None)
