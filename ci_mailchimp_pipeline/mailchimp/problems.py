@@ -141,6 +141,12 @@ def judge_exception(error: Exception) -> str | FixConfigError:
             "A proxy of the environment has an address that cannot be used.",
             fix="Correct HTTPS_PROXY (or ALL_PROXY), or unset it.",
         )
+    if isinstance(error, _PROXY_TROUBLES) and "Tunnel connection failed: 407" in str(error):
+        return FixConfigError(
+            "proxy_password",
+            "The proxy of the environment asks for a user and a password, or does not take those it got (HTTP 407).",
+            fix="Write them into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT, special characters as %XX.",
+        )
     # `requests` raises a bare OSError without a number for one thing: a missing certificate bundle.
     if type(error) is OSError and error.errno is None:
         return _certificate()
@@ -212,8 +218,9 @@ _BAD_PROXIES = (
     LocationValueError,
     ProxySchemeUnsupported,
 )  # our own address is checked before it is used, so only a proxy's can be wrong
+_PROXY_TROUBLES = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), "the proxy refused"),
+    (_PROXY_TROUBLES, "the proxy refused"),
     ((requests.exceptions.ConnectTimeout, NewConnectionError), "no connection"),
     ((requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError), "it timed out"),
     ((requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError), "the answer was damaged"),

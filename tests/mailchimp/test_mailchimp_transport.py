@@ -224,7 +224,7 @@ def test_a_proxy_of_the_environment_gets_a_tunnel_and_no_key(
     client_of: Clients, raw_server: Any, http_answer: Any, monkeypatch: Any
 ) -> None:
     """Towards Mailchimp the proxy sees where to, and nothing of what."""
-    proxy = raw_server(http_answer(status=407))
+    proxy = raw_server(http_answer(status=502))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
     words = busy(client_of("https://us1.api.mailchimp.com/3.0", limits=ONCE))
     assert "the proxy refused" in words
