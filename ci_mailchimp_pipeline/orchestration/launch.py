@@ -63,7 +63,7 @@ def run_export(
             run_config=dg.RunConfig(ops={f"{export.id}__mailchimp_sync": chosen}, loggers=_SILENT),
         )
     failure, done = records.failure, session.report
-    if failure is not None and done is not None:  # the ledger knows what Dagster could not write down any more
+    if failure is not None and done is not None:  # the ledger has what Dagster could not write down
         return replace(done, warnings=(*done.warnings, failure.message))
     if done is not None:
         return done
