@@ -45,7 +45,7 @@ def classified_sql(export: Export, fields: Mapping[str, MergeField]) -> str:
             SELECT *, {key_sql("email_address")} AS key, {_named(merged | wishes)} {cut} AS cut_values
             FROM (
                 SELECT row, customer_id, tags, {trimmed(column_sql(export.email))} AS email_address,
-                    {_named(texts)} {_excluded(export)} AS excluded
+                    {_named(texts)} {excluded_sql(export)} AS excluded
                 FROM profiles JOIN member USING (customer_id)
             )
         )
@@ -74,7 +74,8 @@ def _wish(number: int) -> dict[str, str]:
     }
 
 
-def _excluded(export: Export) -> str:
+def excluded_sql(export: Export) -> str:
+    """SQL over ``profiles``: whether ``require`` drops the row."""
     held = []
     for column, required in export.require.items():
         text = trimmed(column_sql(column))
