@@ -13,6 +13,7 @@ from ci_mailchimp_pipeline.cli.emulator import emulator
 from ci_mailchimp_pipeline.cli.lists import connections, exports
 from ci_mailchimp_pipeline.cli.options import CONFIG
 from ci_mailchimp_pipeline.cli.plan import plan
+from ci_mailchimp_pipeline.cli.reconcile import reconcile
 from ci_mailchimp_pipeline.cli.rejected import rejected
 from ci_mailchimp_pipeline.cli.run import run
 from ci_mailchimp_pipeline.cli.schema import schema
@@ -24,7 +25,7 @@ RUN_LATER = 4
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[up, demo, check, plan, run, rejected, exports, connections, schema, emulator],
+    commands=[up, demo, check, plan, run, rejected, reconcile, exports, connections, schema, emulator],
 )
 @click.option("--config", **CONFIG)
 @click.version_option(package_name="ci-mailchimp-pipeline", message="%(prog)s %(version)s")

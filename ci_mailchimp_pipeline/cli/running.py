@@ -20,7 +20,7 @@ from ci_mailchimp_pipeline.pipeline.report import Report, exit_code
 from ci_mailchimp_pipeline.pipeline.upstream import why_not
 
 INTERRUPTED = 130
-_STEPS = {"upstream": "reading the source", "frame": "validating", "sync": "planning"}
+_STEPS = {"upstream": "reading the source", "frame": "validating", "sync": "planning", "drift": "comparing"}
 _LINES = 10  # how many lines of progress a sync prints where there is no terminal
 
 OnStep = Callable[[str], None]
@@ -48,7 +48,7 @@ def run_exports(config: Config, exports: list[Export], options: SyncConfig) -> O
     reports = []
     with open_instance(config.home) as instance:
         for export in exports:
-            with _shown(export.id) as (on_step, on_progress):
+            with shown(export.id) as (on_step, on_progress):
                 session = Session(on_step=on_step, on_progress=on_progress)
                 reports.append(run_export(config, export, options, instance=instance, session=session))
             if session.received is not None:
@@ -85,7 +85,7 @@ def _skipped(config: Config, export: Export, options: SyncConfig) -> Report:
 
 
 @contextmanager
-def _shown(export: str) -> Iterator[tuple[OnStep, OnProgress]]:
+def shown(export: str) -> Iterator[tuple[OnStep, OnProgress]]:
     """A bar on a terminal, a few plain lines elsewhere; always on stderr."""
     if not sys.stderr.isatty():
         yield _say_step(export), _say_progress(export)

@@ -254,6 +254,17 @@ def _read_schedule(form: Any) -> Any:
     return {"kind": "cron", "timezone": "UTC", **form}
 
 
+class Drift(Model):
+    """When the audience is compared with what was written to it."""
+
+    cron: Annotated[Text, AfterValidator(check_cron)] = Field(
+        description="Minute, hour, day of month, month, day of week.", examples=["0 4 * * 1"]
+    )
+    timezone: Annotated[Text, AfterValidator(check_zone)] = Field(
+        default="UTC", description="IANA time zone of the schedule.", examples=["Europe/Berlin"]
+    )
+
+
 ScheduleForm = Annotated[Schedule, BeforeValidator(_read_schedule)]
 
 _ENDLESS = (math.inf, -math.inf)

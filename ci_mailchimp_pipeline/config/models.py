@@ -13,6 +13,7 @@ from pydantic import (
 
 from ci_mailchimp_pipeline.config.connections import Role
 from ci_mailchimp_pipeline.config.fields import (
+    Drift,
     MergeSource,
     MergeSources,
     Preferences,
@@ -132,6 +133,12 @@ class ExportKeys(Model):
         default=None,
         description="No successful run for so many hours is a failed freshness check and an alert.",
         examples=[26],
+    )
+    drift: Drift | None = Field(
+        default=None,
+        description="When to compare the audience with what was written to it; without it only "
+        "`ci-mailchimp reconcile` does.",
+        examples=[{"cron": "0 4 * * 1", "timezone": "Europe/Berlin"}],
     )
     enabled: bool = Field(default=True, description="false: the export never runs.")
 

@@ -26,6 +26,7 @@ _SECTIONS = (
     ("A segment", "Segment"),
     ("A merge field", "MergeSource"),
     ("A schedule", "Schedule"),
+    ("Drift", "Drift"),
     ("Guards", "Guards"),
     ("An alert", "Alert"),
 )

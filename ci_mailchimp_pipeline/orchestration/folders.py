@@ -149,11 +149,23 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
             f"the newest frame of export '{export.id}' did not pass its checks; nothing was sent",
             fix=f"see its checks, mend what they say, then {again}",
         )
-    return Judged(
-        frame=load_frame(folder),
-        snapshot=find_snapshot(config, snapshots_base(config) / verdict.snapshot),
-        seconds=verdict.seconds,
-    )
+    return _judged(config, folder, verdict)
+
+
+def good_frame(config: Config, export: Export) -> Judged:
+    """The newest frame of *export* that passed its checks, of the declaration as it is now.
+
+    Raises:
+        FixDataError: As ``frame_to_send`` says it of the newest frame.
+    """
+    store = _store(config)
+    runs = _shared_runs(store, config, export.id) if store else []
+    shared = [run_folder(config, export.id, run) for run in runs]
+    for folder in shared or run_folders(config, export.id):
+        verdict = _brought(config, folder)
+        if verdict and verdict.passed and verdict.declaration == declaration_of(export):
+            return _judged(config, folder, verdict)
+    return frame_to_send(config, export, str(uuid.UUID(int=0)))  # no run is called so
 
 
 def prune_frames(config: Config, export: str, keep: int = KEEP) -> None:
@@ -182,6 +194,14 @@ def prune_shared_snapshots(config: Config, keep: int = KEEP) -> None:
     for name in names[keep:]:
         if name not in used:
             store.remove(f"{base}/{name}", last=MANIFEST)
+
+
+def _judged(config: Config, folder: Path, verdict: Verdict) -> Judged:
+    return Judged(
+        frame=load_frame(folder),
+        snapshot=find_snapshot(config, snapshots_base(config) / verdict.snapshot),
+        seconds=verdict.seconds,
+    )
 
 
 def _store(config: Config) -> Store | None:

@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.orchestration.assets import (
 )
 from ci_mailchimp_pipeline.orchestration.attempts import Pace
 from ci_mailchimp_pipeline.orchestration.deaths import deaths_sensor
+from ci_mailchimp_pipeline.orchestration.drift import drift_asset, drift_key, drift_name, drift_schedule
 from ci_mailchimp_pipeline.orchestration.freshness import freshness_checks, freshness_sensors
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
@@ -39,6 +40,7 @@ class _Made:
     assets: list[dg.AssetsDefinition]
     checks: list[dg.AssetChecksDefinition]
     job: dg.JobDefinition
+    drift_job: dg.JobDefinition | None
 
 
 def export_job(config: Config, export: Export, upstream: Upstream = UPSTREAM) -> dg.JobDefinition:
@@ -61,7 +63,25 @@ def _made(config: Config, export: Export, upstream: Upstream, reading: list[dg.A
         of=export.id,
     )
     alone = dg.Definitions(assets=[*reading, *assets], asset_checks=checks, jobs=[job])
-    return _Made(assets=assets, checks=checks, job=alone.resolve_job_def(export.id))
+    drift = drift_asset(config, export)
+    return _Made(
+        assets=[*assets, drift],
+        checks=checks,
+        job=alone.resolve_job_def(export.id),
+        drift_job=_drift_job(config, export, drift) if export.drift else None,
+    )
+
+
+def drift_job(config: Config, export: Export) -> dg.JobDefinition:
+    """The job that compares *export* with its audience, and repairs it when asked to."""
+    return _drift_job(config, export, drift_asset(config, export))
+
+
+def _drift_job(config: Config, export: Export, asset: dg.AssetsDefinition) -> dg.JobDefinition:
+    name = drift_name(export)
+    told = f"{export.display_name}: does the audience still hold what was written to it?"
+    job = _job(config, name, [drift_key(export)], told, of=export.id)
+    return dg.Definitions(assets=[asset], jobs=[job]).resolve_job_def(name)
 
 
 def upstream_job(config: Config, upstream: Upstream = UPSTREAM) -> Any:
@@ -92,7 +112,8 @@ def build_definitions(
         FixConfigError: ``bad_seconds``, ``reserved_id``.
     """
     exports = runnable(config)
-    if taken := [export.id for export in exports if export.id in RESERVED]:
+    reserved = {*RESERVED, *(drift_name(export) for export in exports)}
+    if taken := [export.id for export in exports if export.id in reserved]:
         raise FixConfigError(
             "reserved_id",
             f"an export cannot be called '{taken[0]}': that is a name of Dagster's page",
@@ -124,6 +145,10 @@ def build_definitions(
             sensors.append(catch_up_sensor(watch, export, calendar, made[export.id].job))
         else:
             sensors.append(refresh_sensor(watch, export, export_keys(export), made[export.id].job))
+    for export in exports:
+        if job := made[export.id].drift_job:
+            jobs.append(job)
+            schedules.append(drift_schedule(config, export, job))
     return dg.Definitions(
         assets=[*reading, *(asset for each in made.values() for asset in each.assets)],
         jobs=jobs,

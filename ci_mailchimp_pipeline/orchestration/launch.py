@@ -11,12 +11,14 @@ import dagster as dg
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
+from ci_mailchimp_pipeline.orchestration.drift import ASSET, DriftConfig
 from ci_mailchimp_pipeline.orchestration.home import dagster_home, prepare_home, private_files
-from ci_mailchimp_pipeline.orchestration.jobs import export_job
+from ci_mailchimp_pipeline.orchestration.jobs import drift_job, export_job
 from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.records import Records
 from ci_mailchimp_pipeline.orchestration.session import Session, attended
 from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, TRIGGER, given_tags
+from ci_mailchimp_pipeline.pipeline.reconciling import DriftReport
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import why_not
 
@@ -76,6 +78,23 @@ def run_export(
         dry_run=dry_run,
         error=_unexplained(result.run_id, session),
     )
+
+
+def run_drift(
+    config: Config, export: Export, chosen: DriftConfig, *, instance: dg.DagsterInstance, session: Session
+) -> DriftReport:
+    """Compare *export* with its audience, or repair it, as a run of its own; failures come back in the report."""
+    with Records(dagster_home(config.home)) as records, attended(session):
+        result = drift_job(config, export).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={**given_tags(config, export.id), TRIGGER: CLI},
+            run_config=dg.RunConfig(ops={f"{export.id}__{ASSET}": chosen}, loggers=_SILENT),
+        )
+    if session.drift is not None:
+        return session.drift
+    failure = records.failure or _unexplained(result.run_id, session)
+    return DriftReport(export=export.id, error=failure)
 
 
 def _unexplained(run_id: str, session: Session) -> PipelineError:

@@ -18,6 +18,7 @@ from typing import NoReturn
 import dagster as dg
 
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.pipeline.reconciling import DriftReport
 from ci_mailchimp_pipeline.pipeline.report import Report
 
 _EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 4}
@@ -33,6 +34,7 @@ class Session:
         on_step: Called with the name of a step when it starts.
         on_progress: Called with (requests done, requests planned) while a sync writes.
         report: How it ended; None while it has not, or when it ended before a step of ours could say.
+        drift: The same of a run that reconciles.
         received: The signal that asked it to stop, if any.
         done: Requests that wrote so far, of *planned*.
     """
@@ -40,6 +42,7 @@ class Session:
     on_step: Callable[[str], None] = lambda _step: None
     on_progress: Callable[[int, int], None] = lambda _done, _planned: None
     report: Report | None = None
+    drift: DriftReport | None = None
     received: signal.Signals | None = None
     done: int = 0
     planned: int = 0

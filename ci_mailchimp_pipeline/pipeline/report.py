@@ -1,8 +1,8 @@
 """What one export's run comes to: the entry of ``run --json`` and ``plan --json``, and the ledger's document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.plan.guards import Guard
@@ -71,7 +71,15 @@ class Report:
         }
 
 
-def exit_code(reports: list[Report]) -> int:
+class Ended(Protocol):
+    """Something that may have ended with an error."""
+
+    @property
+    def error(self) -> PipelineError | None:
+        """Why it ended badly."""
+
+
+def exit_code(reports: Sequence[Ended]) -> int:
     """0 when everything was done or skipped; else the code of the gravest error, configuration first."""
     codes = {report.error.exit_code for report in reports if report.error is not None}
     return next((code for code in (1, 2, 3, 5, 4) if code in codes), 0)

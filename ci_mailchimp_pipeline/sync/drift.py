@@ -213,7 +213,7 @@ def _different(export: Export, inputs: Inputs) -> str:
                held AND (status = 'cleaned') IS TRUE AS cleaned,
                held AND (status = 'archived') IS TRUE AND NOT ours_perhaps AS archived_elsewhere,
                list_filter(held_tags, lambda t: NOT list_contains(lost, lower(t)))
-                   || list_filter({names}, lambda t: list_contains(extra, {keys}[list_position({names}, t)])) AS tags,
+                   || list_filter({names}, lambda t: list_contains(extra, ({keys})[list_position({names}, t)])) AS tags,
                lost, extra
         FROM tagged
         WHERE missing OR tag_missing OR tag_extra OR field_differs OR opted_out OR cleaned OR archived_elsewhere

@@ -126,6 +126,7 @@ def test_an_editor_marks_what_the_loader_refuses(
     [
         "    schedule: off\n",
         "    schedule: {cron: '0 6 * * *'}\n",
+        "    drift: {cron: '0 4 * * 1'}\n",
         "    merge_fields: {A: B, C: {column: D, type: date}, E: {addr1: F, city: G, state: H, zip: I}}\n",
         "    require: {A: true, B: [1, 2], C: x}\n",
         "    prefer: [A desc]\n    fresh_within_hours: 1.5\n    guards: {max_growth_percent: 300}\n",
