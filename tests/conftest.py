@@ -9,7 +9,7 @@ import pytest
 
 from ci_mailchimp_pipeline.testing import API_KEY
 
-pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin"]
+pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin", "postgres_server"]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 _OURS = ("CI_MAILCHIMP_", "MAILCHIMP_", "DAGSTER_HOME")

@@ -1,18 +1,22 @@
 """The bulk door: one audience's rows as Parquet, in blocks, all of one moment."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 from sqlalchemy import Connection, Select, Table, inspect, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from ci_mailchimp_pipeline.ledger.records import LedgerFiles
 from ci_mailchimp_pipeline.ledger.schema import foreign_tag, forgotten, hold, member, refusal, tag
 
 BLOCK = 20_000  # rows in Python at a time; larger blocks were not faster
+
+OpenCursor = Callable[[Connection, Select[Any]], DBAPICursor]
 
 _LEFT_OUT = {"audience", "forgotten_at"}  # the same in each row of a file; of no use to a plan
 _TYPES: dict[str, pl.DataType] = {
@@ -23,13 +27,13 @@ _TYPES: dict[str, pl.DataType] = {
 }
 
 
-def export_tables(connection: Connection, audience: int, into: Path) -> LedgerFiles:
+def export_tables(connection: Connection, cursor: OpenCursor, audience: int, into: Path) -> LedgerFiles:
     """Write the rows of *audience* to Parquet files (0600) in *into*, which is created (0700).
 
-    *connection* must be inside a transaction that sees one moment; the files then do too.
+    *cursor* opens the driver's own. *connection* must be inside a transaction that sees one moment; the files then do too.
     """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write = _Writer(connection, audience, into)
+    write = _Writer(connection, cursor, audience, into)
     return LedgerFiles(
         members=write(member, "members"),
         holds=write(hold, "holds"),
@@ -41,8 +45,9 @@ def export_tables(connection: Connection, audience: int, into: Path) -> LedgerFi
 
 
 class _Writer:
-    def __init__(self, connection: Connection, audience: int, into: Path) -> None:
+    def __init__(self, connection: Connection, cursor: OpenCursor, audience: int, into: Path) -> None:
         self._connection = connection
+        self._cursor = cursor
         self._audience = audience
         self._into = into
 
@@ -66,14 +71,12 @@ class _Writer:
         return file
 
     def _blocks(self, query: Select[Any], schema: dict[str, pl.DataType]) -> Iterator[pl.DataFrame]:
-        result = self._connection.execute(query)
-        cursor = result.cursor  # the driver's own: SQLAlchemy's rows cost half as much again
-        while rows := cursor.fetchmany(BLOCK):
-            values = zip(*rows, strict=True)
-            yield pl.DataFrame(
-                [
-                    pl.Series(name, column, dtype=dtype)
-                    for (name, dtype), column in zip(schema.items(), values, strict=True)
-                ]
-            )
-        result.close()
+        with closing(self._cursor(self._connection, query)) as cursor:
+            while rows := cursor.fetchmany(BLOCK):
+                values = zip(*rows, strict=True)
+                yield pl.DataFrame(
+                    [
+                        pl.Series(name, column, dtype=dtype)
+                        for (name, dtype), column in zip(schema.items(), values, strict=True)
+                    ]
+                )

@@ -2,10 +2,11 @@
 
 import logging
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, text, update
 
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Database
@@ -15,15 +16,20 @@ from ci_mailchimp_pipeline.process import is_gone
 
 BEATS_PER_TTL = 3  # two beats may fail before the lease ends
 
+_NEVER_HELD = """
+    INSERT INTO lease (audience, owner, fence, heartbeat, expires) VALUES (:audience, '', 0, 0, 0)
+    ON CONFLICT DO NOTHING"""
+
 _log = logging.getLogger(__name__)
 
 
 class Lease:
     """The right to write to one audience, held while the ``with`` block runs; made by ``Ledger.lease``.
 
-    A lease is alive from one ttl before its last heartbeat until its end, by the reader's clock. So a clock
-    that was set back keeps the lease of a dead run for two ttl at most, and one that was set forward may end
-    the lease of a living run: its next write then fails, because whoever took over holds a higher fence.
+    A lease is alive from one ttl before its last heartbeat until its end, by the clock that all holders share:
+    PostgreSQL's own, or that of the one machine that has the SQLite file. So a clock that was set back keeps
+    the lease of a dead run for two ttl at most, and one that was set forward may end the lease of a living
+    run: its next write then fails, because whoever took over holds a higher fence.
 
     Attributes:
         audience: The ledger's number of the audience.
@@ -31,11 +37,14 @@ class Lease:
         fence: Grows with every holder; a write that carries an older one fails. 0 before the block.
     """
 
-    def __init__(self, database: Database, audience: int, owner: str, *, ttl: float, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, audience: int, owner: str, *, ttl: float, clock: Clock | None
+    ) -> None:
         self.audience = audience
         self.owner = owner
         self.fence = 0
-        self.clock = clock
+        self.clock = clock or time.time
+        self._injected = clock
         self._database = database
         self._ttl = ttl
         self._expires = 0.0
@@ -78,12 +87,13 @@ class Lease:
         Raises:
             RunLaterError: ``lease_lost``: somebody took over after it had ended.
         """
+        began = self.clock()
         with self._database.write() as connection:
-            now = self.clock()
+            now = self._now(connection)
             self._lost = not self._change(connection, heartbeat=now, expires=now + self._ttl)
         if self._lost:
             raise _lost_lease()
-        self._expires = now + self._ttl
+        self._expires = began + self._ttl
 
     def guard(self, connection: Connection) -> None:
         """Fail inside a transaction that must not be written by a former holder.
@@ -99,24 +109,22 @@ class Lease:
             raise _lost_lease()
 
     def _acquire(self) -> None:
+        began = self.clock()
+        mine = table.c.audience == self.audience
         with self._database.write() as connection:
-            now = self.clock()
-            held = connection.execute(
-                select(table).where(table.c.audience == self.audience).with_for_update()
-            ).one_or_none()
+            connection.execute(text(_NEVER_HELD), {"audience": self.audience})
+            held = connection.execute(select(table).where(mine).with_for_update()).one()
+            now = self._now(connection)
+            ttl = held.expires - held.heartbeat
+            if held.heartbeat - ttl <= now < held.expires and not is_gone(held.owner):
+                raise _busy(held.owner, age=now - held.heartbeat, left=held.expires - now)
+            self.fence = held.fence + 1
             values = {"owner": self.owner, "heartbeat": now, "expires": now + self._ttl}
-            if held is None:
-                self.fence = 1
-                connection.execute(insert(table).values(audience=self.audience, fence=1, **values))
-            else:
-                ttl = held.expires - held.heartbeat
-                if held.heartbeat - ttl <= now < held.expires and not is_gone(held.owner):
-                    raise _busy(held.owner, age=now - held.heartbeat, left=held.expires - now)
-                self.fence = held.fence + 1
-                connection.execute(
-                    update(table).where(table.c.audience == self.audience).values(fence=self.fence, **values)
-                )
-            self._expires = now + self._ttl
+            connection.execute(update(table).where(mine).values(fence=self.fence, **values))
+        self._expires = began + self._ttl
+
+    def _now(self, connection: Connection) -> float:
+        return self._injected() if self._injected else self._database.backend.now(connection)
 
     def _change(self, connection: Connection, **values: object) -> bool:
         mine = (table.c.audience == self.audience) & (table.c.fence == self.fence)

@@ -1,20 +1,31 @@
-"""Bring a ledger to the version this program knows, one numbered step at a time."""
+"""Bring a ledger to the version this program knows, or back to an earlier one, a numbered step at a time."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, func, insert, inspect, select, update
 
-from ci_mailchimp_pipeline.errors import FixConfigError
+from ci_mailchimp_pipeline.errors import FixConfigError, SafetyStopError
 from ci_mailchimp_pipeline.ledger.schema import METADATA, forgotten, schema_version
 
-Step = Callable[[Connection], None]
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one version to the next, and back. Neither way loses a row: up again, everything is there."""
+
+    up: Callable[[Connection], None]
+    down: Callable[[Connection], None]
 
 
 def _add_forgotten(connection: Connection) -> None:
-    forgotten.create(connection)
+    forgotten.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Step, ...] = (_add_forgotten,)
+def _keep_forgotten(_connection: Connection) -> None:
+    """Version 1 takes no notice of the table, and dropping it would forget who must not be sent again."""
+
+
+STEPS: tuple[Step, ...] = (Step(up=_add_forgotten, down=_keep_forgotten),)
 """Step n brings version n to n + 1. A new ledger starts with ``schema``, which is where the last one ends."""
 
 NEWEST = len(STEPS) + 1
@@ -41,8 +52,8 @@ def read_version(connection: Connection) -> int:
     return version
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
-    """Create the tables, or take the *steps* that are missing; an up-to-date ledger is not written to.
+def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, to: int | None = None) -> None:
+    """Create the tables, or take the *steps* to version *to* (the newest); one that is there is not written to.
 
     Raises:
         FixConfigError: ``ledger_too_new``, a later program has migrated it.
@@ -50,13 +61,16 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
     newest = len(steps) + 1
     version = read_version(connection)
     check_version(version, newest)
+    wanted = newest if to is None else to
     if version == 0:
         METADATA.create_all(connection)
         connection.execute(insert(schema_version).values(version=newest))
-    elif version < newest:
-        for step in steps[version - 1 :]:
-            step(connection)
-        connection.execute(update(schema_version).values(version=newest))
+    elif version != wanted:
+        for step in steps[version - 1 : wanted - 1]:
+            step.up(connection)
+        for step in reversed(steps[wanted - 1 : version - 1]):
+            step.down(connection)
+        connection.execute(update(schema_version).values(version=wanted))
 
 
 def check_version(version: int, newest: int) -> None:
@@ -70,4 +84,20 @@ def check_version(version: int, newest: int) -> None:
             "ledger_too_new",
             f"the ledger has version {version}, this program knows versions up to {newest}",
             fix="install the ci-mailchimp-pipeline that last ran here, or a later one",
+        )
+
+
+def check_forgotten(connection: Connection, version: int) -> None:
+    """Refuse to go back to a version that would send again who was erased.
+
+    Raises:
+        SafetyStopError: ``ledger_remembers``.
+    """
+    count = connection.execute(select(func.count()).select_from(forgotten)).scalar_one()
+    if version < 2 and count:  # noqa: PLR2004  # the first version that remembers anybody
+        raise SafetyStopError(
+            "ledger_remembers",
+            f"the ledger has {count} digests of people who were erased; version {version} takes no notice of "
+            "them, and would send them again if the source still has them",
+            fix="see to it that the source has none of them, then add --although-forgotten",
         )

@@ -1,48 +1,49 @@
 """Open the ledger where the environment says it lives: a new one, an old one, or an empty one for readers."""
 
-import time
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ci_mailchimp_pipeline.errors import FixConfigError
-from ci_mailchimp_pipeline.ledger import sqlite
-from ci_mailchimp_pipeline.ledger.database import Database
-from ci_mailchimp_pipeline.ledger.migrations import NEWEST, check_version, migrate, read_version
+from ci_mailchimp_pipeline.ledger.database import Backend, Database
+from ci_mailchimp_pipeline.ledger.migrations import (
+    NEWEST,
+    check_forgotten,
+    check_version,
+    migrate,
+    read_version,
+)
+from ci_mailchimp_pipeline.ledger.postgresql import DRIVER, Postgresql
 from ci_mailchimp_pipeline.ledger.records import Clock
+from ci_mailchimp_pipeline.ledger.sqlite import Sqlite
 from ci_mailchimp_pipeline.ledger.store import Ledger
+from ci_mailchimp_pipeline.process import this_process
 
 FILE_NAME = "ledger.sqlite"
 
 
 def open_ledger(
-    home: Path, url: str | None = None, *, read_only: bool = False, clock: Clock = time.time
+    home: Path, url: str | None = None, *, read_only: bool = False, clock: Clock | None = None
 ) -> Ledger:
     """Open the ledger at *url*, else ``ledger.sqlite`` in *home*; it is created, or brought up to date.
 
     Args:
         home: The state folder; created (0700) when something has to be written to it.
-        url: A database URL instead; only ``sqlite:///PATH`` in this installation.
+        url: A database URL instead: ``sqlite:///PATH`` or ``postgresql://…``.
         read_only: Write nothing: a ledger that is not there is an empty one in memory, and one of an earlier
             version is read as it is.
-        clock: Seconds since 1970.
+        clock: Seconds since 1970, instead of this machine's clock and the database's.
 
     Raises:
-        FixConfigError: The URL is of no known kind; the file cannot be written, is damaged, no ledger, or
-            newer than this program.
-        RunLaterError: It is locked by another program, or the disk is full.
+        FixConfigError: The URL is of no known kind, or lacks its driver; the ledger cannot be written, is
+            damaged, no ledger, or newer than this program.
+        RunLaterError: It is locked by another program, out of reach, or its disk is full.
     """
-    file = _file(home, url)
-    if read_only and not sqlite.present(file):
+    backend = backend_of(home, url)
+    if read_only and not backend.present:
         return _empty(clock)
-    database = Database(
-        sqlite.open_file(file, read_only=read_only),
-        partial(sqlite.meaning, file=file),
-        partial(sqlite.clean, file=file),
-        read_only=read_only,
-    )
+    database = Database(backend, read_only=read_only)
     try:
         with database.read() as connection:
             version = read_version(connection)
@@ -52,6 +53,7 @@ def open_ledger(
         check_version(version, NEWEST)
         if version != NEWEST and not read_only:
             with database.write() as connection:
+                backend.lock_schema(connection)
                 migrate(connection)
     except BaseException:
         database.close()
@@ -59,35 +61,56 @@ def open_ledger(
     return Ledger(database, clock)
 
 
-def _empty(clock: Clock) -> Ledger:
-    database = Database(
-        sqlite.open_memory(), partial(sqlite.meaning, file=None), partial(sqlite.clean, file=None)
-    )
-    with database.write() as connection:
-        migrate(connection)
-    database.read_only = True
-    return Ledger(database, clock)
+def change_version(home: Path, url: str | None, *, to: int, although_forgotten: bool = False) -> None:
+    """Bring the ledger to version *to*, an earlier one too; no run is in progress meanwhile, and no row is lost.
+
+    Raises:
+        FixConfigError, RunLaterError: As ``open_ledger``; ``audience_busy``, a run is in progress.
+        SafetyStopError: ``ledger_remembers``, the version knows nothing of people who were erased, unless
+            *although_forgotten*.
+    """
+    backend = backend_of(home, url)
+    with open_ledger(home, url) as ledger, ledger.leases(this_process()) as leases:
+        database = Database(backend)
+        try:
+            with database.write() as connection:
+                for lease in leases:
+                    lease.guard(connection)
+                backend.lock_schema(connection)
+                if not although_forgotten:
+                    check_forgotten(connection, to)
+                migrate(connection, to=to)
+        finally:
+            database.close()
 
 
-def _file(home: Path, url: str | None) -> Path:
+def backend_of(home: Path, url: str | None) -> Backend:
+    """Return where the ledger lives; nothing is opened.
+
+    Raises:
+        FixConfigError: ``unknown_ledger``.
+    """
     if not url:
-        return home / FILE_NAME
+        return Sqlite(home / FILE_NAME)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         parsed = URL.create("unknown")
-    match parsed.drivername.partition("+"):
-        case "sqlite", "", _ if parsed.database and parsed.database != ":memory:" and not parsed.query:
-            return Path(parsed.database)
-        case "postgresql", _, _:
-            raise FixConfigError(
-                "ledger_needs_extra",
-                "the ledger's URL names PostgreSQL: that needs the postgres extra, which is not here yet",
-                fix="unset CI_MAILCHIMP_LEDGER, or set it to sqlite:////absolute/path/ledger.sqlite",
-            )
-        case _:  # the URL is not repeated: it may hold a password
-            raise FixConfigError(
-                "unknown_ledger",
-                "the ledger's URL is none that this program knows",
-                fix="set CI_MAILCHIMP_LEDGER to sqlite:////absolute/path/ledger.sqlite, or unset it",
-            )
+    if parsed.drivername in ("postgresql", DRIVER):
+        return Postgresql(parsed)
+    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:") and not parsed.query:
+        return Sqlite(Path(str(parsed.database)))
+    raise FixConfigError(  # the URL is not repeated: it may hold a password
+        "unknown_ledger",
+        "the ledger's URL is none that this program knows",
+        fix="set CI_MAILCHIMP_LEDGER to sqlite:////absolute/path/ledger.sqlite or to "
+        "postgresql://USER:PASSWORD@HOST/DATABASE, or unset it",
+    )
+
+
+def _empty(clock: Clock | None) -> Ledger:
+    database = Database(Sqlite(None))
+    with database.write() as connection:
+        migrate(connection)
+    database.read_only = True
+    return Ledger(database, clock)

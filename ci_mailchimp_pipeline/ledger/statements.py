@@ -1,18 +1,20 @@
 """The statements of the hot path, and what each record does with them.
 
-Standard SQL that SQLite and PostgreSQL share, rendered once per ledger in the driver's own parameter style:
+Standard SQL that SQLite and PostgreSQL share; each puts its own kind of parameters in the place of ``:name``:
 tuples at driver level cost a third of what SQLAlchemy's dictionaries cost. The values of a tuple stand in the
 order of the names in its statement.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, select, text
+from sqlalchemy import Connection, select
 
+from ci_mailchimp_pipeline.ledger.database import Rows, Statements
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
     Archived,
@@ -30,7 +32,7 @@ HASHES_A_QUERY = 500  # parameters of one query; a batch holds no more people
 _AT = "audience = :audience AND subscriber_hash = :subscriber_hash"
 _MINE = "audience = :audience AND export = :export AND subscriber_hash = :subscriber_hash"
 
-_SQL = {
+SQL = {
     "member_active": """
         INSERT INTO member (audience, subscriber_hash, address, customer_id, state, created_by_us, changed_at)
         VALUES (:audience, :subscriber_hash, :address, :customer_id, 'active', :created_by_us, :changed_at)
@@ -76,43 +78,23 @@ _SQL = {
         VALUES (:audience, :tag_key, :subscriber_hash)
         ON CONFLICT (audience, tag_key, subscriber_hash) DO NOTHING""",
 }
-_SQL |= {
+SQL |= {
     f"forget_{table}": f"DELETE FROM {table} WHERE {_AT}"
     for table in ("member", "hold", "refusal", "foreign_tag")
 }
-_SQL |= {
+SQL |= {
     f"rekey_{table}": f"UPDATE {table} SET subscriber_hash = :new_hash WHERE {_AT}"
     for table in ("hold", "foreign_tag")
 }
 
-Rows = list[tuple[Any, ...]]
-
-
-class Statements:
-    """The statements of one database dialect.
-
-    Args:
-        dialect: Whose parameter style to use; it must take positional parameters.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._sql = {name: str(text(sql).compile(dialect=dialect)) for name, sql in _SQL.items()}
-
-    def run(self, connection: Connection, name: str, rows: Rows) -> None:
-        """Execute the statement called *name* once for each of *rows*."""
-        if rows:
-            connection.exec_driver_sql(self._sql[name], rows)
-
-    def finds(self, connection: Connection, name: str, row: tuple[Any, ...]) -> bool:
-        """Return whether the query called *name* has a result."""
-        return connection.exec_driver_sql(self._sql[name], row).first() is not None
+PARAMETER = re.compile(r":(\w+)")
 
 
 class Recorder:
     """Writes records of one export into an open transaction.
 
     Args:
-        statements: The statements of the connection's dialect.
+        statements: In the words of the connection's database.
         connection: Inside a transaction; commits nothing itself.
         audience: The ledger's number of the audience.
         export: Whose holds and refusals are meant.

@@ -1,25 +1,27 @@
 """The ledger: what Mailchimp acknowledged, who may write, and how the runs went."""
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select, text
 
-from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs
+from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs, tags
 from ci_mailchimp_pipeline.ledger.database import Database
 from ci_mailchimp_pipeline.ledger.erasure import Erased, ForgottenRow
 from ci_mailchimp_pipeline.ledger.lease import Lease
 from ci_mailchimp_pipeline.ledger.people import AudienceRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import Clock, LedgerFiles, Record, RunRow, RunStatus
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
-from ci_mailchimp_pipeline.ledger.schema import hold, member, tag
+from ci_mailchimp_pipeline.ledger.schema import hold, member
 from ci_mailchimp_pipeline.ledger.statements import Recorder, tag_key
 
-HASH_BYTES = 16  # MD5
-BLOCK = 50_000  # hashes in one statement call
+_NEW_AUDIENCE = """
+    INSERT INTO audience (account_id, audience_id) VALUES (:account, :audience)
+    ON CONFLICT DO NOTHING"""  # another process may have been quicker
 
 
 class Ledger:
@@ -29,9 +31,10 @@ class Ledger:
     ``ledger_damaged`` and so on), and the writing ones ``ledger_read_only`` when it was opened so.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock | None) -> None:
         self._database = database
-        self._clock = clock
+        self._injected = clock
+        self._clock = clock or time.time
 
     def __enter__(self) -> Self:
         return self
@@ -58,8 +61,7 @@ class Ledger:
         if number or self._database.read_only:
             return number
         with self._database.write() as connection:
-            if connection.execute(known).scalar() is None:  # another process may have been quicker
-                connection.execute(insert(audiences).values(account_id=account_id, audience_id=audience_id))
+            connection.execute(text(_NEW_AUDIENCE), {"account": account_id, "audience": audience_id})
             return int(connection.execute(known).scalar_one())
 
     def audiences(self) -> tuple[AudienceRow, ...]:
@@ -70,7 +72,7 @@ class Ledger:
     def export_state(self, audience: int, into: Path) -> LedgerFiles:
         """Write everything known about *audience* to Parquet files in *into*, all of one moment."""
         with self._database.read() as connection:
-            return bulk.export_tables(connection, audience, into)
+            return bulk.export_tables(connection, self._database.backend.cursor, audience, into)
 
     def lease(self, audience: int, owner: str, *, ttl: float = 60, clock: Clock | None = None) -> Lease:
         """Return the lease of *audience*; entering it raises RunLaterError ``audience_busy`` if it is taken.
@@ -79,9 +81,21 @@ class Ledger:
             audience: The ledger's number of it.
             owner: Host and process, for whoever finds the audience busy; nothing personal.
             ttl: Seconds after the last heartbeat at which others may take over.
-            clock: Instead of the ledger's.
+            clock: Instead of the ledger's; without both, the database's own.
         """
-        return Lease(self._database, audience, owner, ttl=ttl, clock=clock or self._clock)
+        return Lease(self._database, audience, owner, ttl=ttl, clock=clock or self._injected)
+
+    @contextmanager
+    def leases(self, owner: str, *, held: Collection[Lease] = ()) -> Iterator[tuple[Lease, ...]]:
+        """Hold the leases of all audiences, so that no run is in progress: *held* and those not among them.
+
+        Raises:
+            RunLaterError: ``audience_busy``; none is kept.
+        """
+        known = {lease.audience for lease in held}
+        with ExitStack() as stack:
+            others = [row.id for row in self.audiences() if row.id not in known]
+            yield (*held, *[stack.enter_context(self.lease(number, owner)) for number in others])
 
     def record(self, lease: Lease, rows: Sequence[Record], *, export: str) -> None:
         """Write *rows*, in their order, in one transaction that is on disk when this returns.
@@ -112,33 +126,28 @@ class Ledger:
         Raises:
             RunLaterError: ``lease_lost``; nothing was written.
         """
-        key = tag_key(name)
-        adopted = select(tag.c.name).where((tag.c.audience == lease.audience) & (tag.c.tag_key == key))
+        key, audience = tag_key(name), lease.audience
         with self._database.read() as connection:
-            if connection.execute(adopted).first() is not None:
+            if key in tags.adopted(connection, audience):
                 return
         hashes = b"".join(b"".join(page) for page in foreign_pages)
         with self._database.write() as connection:
             lease.guard(connection)
-            if connection.execute(adopted).first() is not None:
-                return
-            connection.execute(
-                insert(tag).values(audience=lease.audience, tag_key=key, name=name, adopted_at=lease.clock())
-            )
-            size = HASH_BYTES * BLOCK
-            for start in range(0, len(hashes), size):
-                block = hashes[start : start + size]
-                rows = [
-                    (lease.audience, key, block[at : at + HASH_BYTES])
-                    for at in range(0, len(block), HASH_BYTES)
-                ]
-                self._database.statements.run(connection, "foreign_tag", rows)
+            if key not in tags.adopted(connection, audience):
+                tags.adopt(
+                    connection,
+                    self._database.statements,
+                    audience=audience,
+                    key=key,
+                    name=name,
+                    now=lease.clock(),
+                    hashes=hashes,
+                )
 
     def adopted_tags(self, audience: int) -> frozenset[str]:
         """Return the keys (lower case) of the tags that were adopted in *audience*."""
-        keys = select(tag.c.tag_key).where(tag.c.audience == audience)
         with self._database.read() as connection:
-            return frozenset(connection.execute(keys).scalars())
+            return tags.adopted(connection, audience)
 
     def start_run(self, row: RunRow) -> None:
         """Note that a run of an export has started; the same one again (a retry) starts over."""
@@ -282,13 +291,9 @@ class Ledger:
             RunLaterError: ``audience_busy``, a run is in progress, or ``lease_lost``: nothing was erased.
                 ``ledger_busy``: the rows are gone, but another program kept the files from being cleaned.
         """
-        held = {lease.audience: lease for lease in leases}
-        with ExitStack() as stack:
-            for row in self.audiences():
-                if row.id not in held:
-                    held[row.id] = stack.enter_context(self.lease(row.id, owner))
+        with self.leases(owner, held=leases) as all_leases:
             with self._database.write() as connection:
-                for lease in held.values():
+                for lease in all_leases:
                     lease.guard(connection)
                 erased = erasure.erase(connection, subscriber_hash, customer_ids)
             self._database.clean()

@@ -1,14 +1,20 @@
-"""A ledger of one audience, a clock that tests set, and rows for invented people."""
+"""A ledger of one audience on either database, a clock that tests set, and rows for invented people."""
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from ci_mailchimp_pipeline.ledger import Acknowledged, Lease, Ledger, open_ledger
+from ci_mailchimp_pipeline.ledger.schema import METADATA
+
+_NUMBERS = itertools.count(1)
 
 
 class HandClock:
@@ -68,10 +74,57 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session")
+def ledger_database(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database in PostgreSQL that has the tables of a ledger."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("create database ledger")
+    url = postgres_server.replace("/postgres?", "/ledger?")
+    open_ledger(tmp_path_factory.mktemp("unused"), url).close()
+    return url
+
+
 @pytest.fixture
-def ledger(home: Path, clock: HandClock) -> Iterator[Ledger]:
+def new_schema(ledger_database: str) -> str:
+    """The URL of a ledger in PostgreSQL that has no tables yet."""
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(ledger_database, autocommit=True) as connection:
+        connection.execute(f"create schema {name}")
+    return f"{ledger_database}&options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Where the ledger lives: a file in the home, or PostgreSQL; it is empty."""
+    if request.param == "sqlite":
+        return None
+    database: str = request.getfixturevalue("ledger_database")
+    with psycopg.connect(database, autocommit=True) as connection:
+        for table in reversed(METADATA.sorted_tables):
+            if table.name != "schema_version":
+                connection.execute(f"delete from {table.name}")
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest) -> str | None:
+    """Where a ledger may live that was never opened."""
+    return None if request.param == "sqlite" else request.getfixturevalue("new_schema")
+
+
+Open = Callable[..., Ledger]
+
+
+@pytest.fixture
+def open_it(home: Path, url: str | None) -> Open:
+    """Open the test's ledger once more, as another program does."""
+    return partial(open_ledger, home, url)
+
+
+@pytest.fixture
+def ledger(open_it: Open, clock: HandClock) -> Iterator[Ledger]:
     """A new ledger."""
-    with open_ledger(home, clock=clock) as opened:
+    with open_it(clock=clock) as opened:
         yield opened
 
 

@@ -98,6 +98,7 @@ def test_a_lease_that_was_lost_erases_nothing(ledger, known, people, clock):
     assert ledger.person(first, people.hash(1)).member is not None
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_no_byte_of_the_person_is_left_in_any_file(home, ledger, audience, people):
     """Address, customer and hash are in no file of the database, though rows moved between its pages before."""
     crowd = range(100, 3000)
@@ -122,6 +123,7 @@ def test_no_byte_of_the_person_is_left_in_any_file(home, ledger, audience, peopl
     assert ledger.held(audience, "vip") == len(crowd)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_reader_that_keeps_the_log_is_named(home, ledger, known, people, monkeypatch):
     """When another program reads for too long the rows are gone, and once it ends, again empties the files."""
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)

@@ -16,9 +16,9 @@ TTL = 60
 
 
 @pytest.fixture
-def second(ledger, home, clock):
+def second(ledger, open_it, clock):
     """The same ledger, opened by somebody else."""
-    with open_ledger(home, clock=clock) as opened:
+    with open_it(clock=clock) as opened:
         yield opened
 
 

@@ -160,8 +160,8 @@ def told(files):
     return Model(members, holds, refusals)
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shelf(request, tmp_path_factory):
     """One ledger for all examples; each example takes an audience of its own."""
     folder = tmp_path_factory.mktemp("model")
     fresh = itertools.count()
@@ -172,7 +172,8 @@ def shelf(tmp_path_factory):
         with ledger.lease(audience, "host:1") as lease:
             yield lease, lambda: told(ledger.export_state(audience, folder / "out"))
 
-    with open_ledger(folder) as ledger:
+    url = request.getfixturevalue("ledger_database") if request.param == "postgresql" else None
+    with open_ledger(folder, url) as ledger:
         yield ledger, take
 
 

@@ -4,8 +4,8 @@ import logging
 import traceback
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
+from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.ledger import Archived, Moved, Refused, Released, Retagged, Suppressed
 
 SECRETS = ("ana@contoso-mail.internal", "Customer-77", b"h" * 16, b"p" * 16)
@@ -51,9 +51,10 @@ def test_a_failing_statement_does_not_print_its_rows(ledger, lease, people):
     """Even a bug's own error, with its traceback, holds no row."""
     broken = people.acknowledged(1, subscriber_hash=HASH, address=ADDRESS, customer_id=None)
 
-    with pytest.raises(DBAPIError) as caught:
+    with pytest.raises(PipelineError) as caught:
         ledger.record(lease, [broken], export="vip")
 
+    assert caught.value.code == "ledger_failed"
     assert not shows("".join(traceback.format_exception(caught.value)))
     assert not shows(f"{caught.value!r} {caught.value!s} {caught.value.args}")
 

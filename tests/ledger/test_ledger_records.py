@@ -1,8 +1,8 @@
 """What each record does to members, holds, refusals and foreign tags."""
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
+from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.ledger import Archived, Moved, Refused, Released, Retagged, Suppressed
 
 
@@ -291,7 +291,7 @@ def test_a_batch_is_recorded_whole_or_not_at_all(ledger, audience, lease, read, 
     """One impossible row (a bug) undoes its batch, and its error names nobody."""
     rows = [people.acknowledged(1), people.acknowledged(2, subscriber_hash=b"short")]
 
-    with pytest.raises(IntegrityError) as caught:
+    with pytest.raises(PipelineError) as caught:
         ledger.record(lease, rows, export="vip")
 
     assert "contoso-mail" not in f"{caught.value!s} {caught.value!r}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci_mailchimp_pipeline.ledger import store
+from ci_mailchimp_pipeline.ledger import tags
 from ci_mailchimp_pipeline.ledger.statements import tag_key
 
 
@@ -84,7 +84,7 @@ def test_fetching_pages_holds_up_nobody(ledger, lease, people):
 
 def test_a_tag_of_many_people_arrives_whole(ledger, lease, people, read):
     """More carriers than one block of the writer are all there."""
-    count = store.BLOCK + 1
+    count = tags.BLOCK + 1
 
     ledger.adopt_tag(lease, "Newsletter", ([people.hash(number)] for number in range(count)))
 

