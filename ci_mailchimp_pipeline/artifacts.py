@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -58,6 +59,28 @@ def room_in(folder: Path) -> Iterator[None]:
             raise
     if full is not None:
         raise full
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """Yield a private folder outside of the state folder; it is gone afterwards.
+
+    Raises:
+        FixConfigError: ``no_temporary_folder``.
+        RunLaterError: ``disk_full``.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix="ci-mailchimp-", ignore_cleanup_errors=True)
+    except OSError:
+        made = None
+    if made is None:
+        raise FixConfigError(
+            "no_temporary_folder",
+            "no folder for temporary files can be written: full, or read-only",
+            fix="free space in /tmp, or set TMPDIR to a folder that can be written",
+        )
+    with made as folder, room_in(Path(folder)):
+        yield Path(folder)
 
 
 def no_room(error: Exception, folder: Path) -> PipelineError | None:

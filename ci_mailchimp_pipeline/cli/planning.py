@@ -1,10 +1,10 @@
 """Plan exports in a private folder that is gone afterwards; nothing is written anywhere else."""
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ci_mailchimp_pipeline.artifacts import room_in, temporary
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.ledger import open_ledger
@@ -24,8 +24,7 @@ from ci_mailchimp_pipeline.sources.base import Snapshot
 
 def plan_exports(config: Config, exports: Iterable[Export]) -> list[Report]:
     """What running each of *exports* now would do, or why it cannot be said; one report each, in their order."""
-    with private_files(), tempfile.TemporaryDirectory(prefix="ci-mailchimp-plan-") as folder:
-        work = Path(folder)
+    with private_files(), temporary() as work:
         snapshot: Snapshot | PipelineError | None = None
         reports = []
         for export in exports:
@@ -49,6 +48,7 @@ def _planned(config: Config, export: Export, snapshot: Snapshot | PipelineError,
     into = work / "plan"
     try:
         with (
+            room_in(work),
             connect(config, export) as client,
             open_ledger(config.home, config.ledger_url, read_only=True) as ledger,
         ):

@@ -50,8 +50,8 @@ class Planned:
 
     Attributes:
         reads: Requests that reading took, the frame's included.
-        more_reads: Requests that a run will need to read besides: members of tags it uses for the first time,
-            and who is archived, each just before.
+        more_reads: Requests that a run will need to read besides: whose key it is, members of tags it uses for the
+            first time, and who is archived, each just before.
     """
 
     plan: Plan
@@ -259,7 +259,8 @@ def plan_export(
         tags=tags,
         guards=guards,
         reads=facts.requests + client.requests - before,
-        more_reads=0 if plan.writes_nothing else adoption_reads(adopted, export, tags) + plan.calls.archives,
+        more_reads=1
+        + (0 if plan.writes_nothing else adoption_reads(adopted, export, tags) + plan.calls.archives),
     )
 
 

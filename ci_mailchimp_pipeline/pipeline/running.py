@@ -10,10 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from ci_mailchimp_pipeline.artifacts import room_in
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError, SafetyStopError
 from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.ledger import Lease, Ledger, RunRow, open_ledger
+from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.planning import (
     FACTS,
@@ -147,6 +149,9 @@ class ExportRun:
 
     def _sync(self, snapshot: Snapshot, frame: Frame, ledger: Ledger, failed: Report) -> Report:
         facts = self._facts(frame)
+        if endpoints.account(self.client).account_id != facts.account_id:
+            # The secret was changed since the frame was made: the ledger would hold another account's members.
+            raise _stale(self.export)
         audience = self.audience = ledger.audience(facts.account_id, facts.audience_id)
         with ledger.lease(audience, this_process()) as lease:
             planned = self._plan(snapshot, frame, ledger, facts)
@@ -204,7 +209,7 @@ class ExportRun:
     def _plan(
         self, snapshot: Snapshot, frame: Frame, ledger: Ledger, facts: AudienceFacts | None = None
     ) -> Planned:
-        with self._timed("plan"):
+        with self._timed("plan"), room_in(self.into):
             planned = plan_export(
                 self.config,
                 self.export,
@@ -280,12 +285,16 @@ def facts_now(client: MailchimpClient, config: Config, export: Export, frame: Fr
         then.audience_id,
         then.fields,
     ):
-        raise FixDataError(
-            "stale_frame",
-            f"the frame of export '{export.id}' was validated against another state of its audience",
-            fix=f"materialize {export.id}/export_frame again",
-        )
+        raise _stale(export)
     return replace(facts, requests=0)
+
+
+def _stale(export: Export) -> FixDataError:
+    return FixDataError(
+        "stale_frame",
+        f"the frame of export '{export.id}' was validated against another state of its audience",
+        fix=f"materialize {export.id}/export_frame again",
+    )
 
 
 def _status(error: PipelineError) -> Literal["stopped", "failed"]:

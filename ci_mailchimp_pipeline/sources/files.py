@@ -1,6 +1,5 @@
 """The ``files`` source: profiles and membership as Parquet or CSV files on this machine."""
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ci_mailchimp_pipeline.artifacts import temporary
 from ci_mailchimp_pipeline.engine import MEMORY_LIMIT, Engine, array, identifier, open_engine, quoted, trimmed
 from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.sources.base import (
@@ -109,12 +109,12 @@ class FilesSource:
         names = self._options.columns
         version = self.version(settle=False)
         with (
-            tempfile.TemporaryDirectory() as work,
-            open_engine(Path(work), memory_limit=MEMORY_LIMIT) as engine,
+            temporary() as work,
+            open_engine(work, memory_limit=MEMORY_LIMIT) as engine,
         ):
             columns = _columns_of(engine, profiles)
             _check_columns(columns, (names.customer_id,), profiles.key)
-            _open_table(engine, membership, (names.customer_id, names.segment), Path(work))
+            _open_table(engine, membership, (names.customer_id, names.segment), work)
             segment = trimmed(identifier(f"p_{names.segment}"))
             rows = engine.execute(
                 f"""SELECT {segment}, count(*) FROM membership WHERE {segment} IS NOT NULL
