@@ -128,7 +128,7 @@ def publish(work: Path, final: Path, *, rows: Mapping[str, int], facts: Mapping[
         (work / name).rename(final / name)
 
 
-def load_manifest(folder: Path, *, code: str) -> dict[str, Any]:
+def load_manifest(folder: Path, *, code: str = "folder_not_good") -> dict[str, Any]:
     """The manifest of a published folder, after comparing every file with it. Reads only.
 
     Raises:
