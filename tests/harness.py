@@ -40,6 +40,7 @@ class Project:
 
     Attributes:
         connect: Makes the clients; another one may wait on a clock of its own.
+        more_connections: Beside ``main``, as in exports.yaml.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Project:
     environ: dict[str, str] = field(default_factory=lambda: {"MAILCHIMP_API_KEY": API_KEY})
     refreshes: int = 0
     connect: Callable[..., MailchimpClient] = connect
+    more_connections: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.connection = {
@@ -105,7 +107,7 @@ class Project:
         document = {
             "version": 1,
             "source": {"type": "files", "profiles": "data/profiles.csv", "membership": "data/membership.csv"},
-            "connections": {"main": self.connection},
+            "connections": {"main": self.connection, **self.more_connections},
             "exports": self.exports,
         }
         path = self.folder / "exports.yaml"

@@ -127,6 +127,24 @@ def load_frame(folder: Path) -> Frame:
     )
 
 
+def recounted(engine: Engine, facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The *facts* of a manifest for the files in *folder*, out of which rows were taken as if they had never been."""
+    accepted = engine.one(f"SELECT count(*) FROM {_parquet(folder / 'frame.parquet')}")
+    reasons = _reasons(engine, _parquet(folder / "rejected.parquet"))
+    no_profile = reasons.pop(NO_PROFILE, 0)
+    unfit = sum(reasons.values())
+    fresh = {
+        **facts,
+        "profiles": facts["profiles"] - (facts["accepted"] - accepted) - (facts["rejected"] - unfit),
+        "accepted": accepted,
+        "rejected": unfit,
+        "no_profile": no_profile,
+        "rejected_reasons": reasons,
+    }
+    counted = {name: value for name, value in fresh.items() if name not in {"digest", "good"}}
+    return {**fresh, "digest": _digest(engine, _parquet(folder / "frame.parquet"), counted)}
+
+
 def _open_snapshot(engine: Engine, export: Export, snapshot: Upstream) -> None:
     for name, path in (("profiles", snapshot.profiles_path), ("membership", snapshot.membership_path)):
         engine.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({quoted(path)})")
@@ -224,11 +242,10 @@ def _write(engine: Engine, export: Export, work: Path) -> None:
 
 
 def _facts(engine: Engine, export: Export, work: Path) -> dict[str, Any]:
-    frame = f"read_parquet({quoted(work / 'frame.parquet')})"
-    rejected = f"read_parquet({quoted(work / 'rejected.parquet')})"
+    frame = _parquet(work / "frame.parquet")
     profiles, excluded = engine.execute("SELECT count(*), count(*) FILTER (excluded) FROM classified")[0]
     accepted = engine.one("SELECT count(*) FROM winner")
-    reasons = dict(engine.execute(f"SELECT reason, count(*) FROM {rejected} GROUP BY reason ORDER BY reason"))
+    reasons = _reasons(engine, _parquet(work / "rejected.parquet"))
     no_profile = reasons.pop(NO_PROFILE, 0)
     unfit = sum(reasons.values())
     found = dict(
@@ -254,6 +271,14 @@ def _facts(engine: Engine, export: Export, work: Path) -> dict[str, Any]:
         "columns": columns,
     }
     return {**facts, "digest": _digest(engine, frame, facts)}
+
+
+def _parquet(path: Path) -> str:
+    return f"read_parquet({quoted(path)})"
+
+
+def _reasons(engine: Engine, rejected: str) -> dict[str, int]:
+    return dict(engine.execute(f"SELECT reason, count(*) FROM {rejected} GROUP BY reason ORDER BY reason"))
 
 
 def _digest(engine: Engine, frame: str, facts: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.artifacts import MANIFEST
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError
 from ci_mailchimp_pipeline.frame.build import Frame, load_frame
+from ci_mailchimp_pipeline.pipeline.copies import SharedFolder
 from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot
 from ci_mailchimp_pipeline.storage import Store, open_store
 
@@ -194,6 +195,23 @@ def prune_shared_snapshots(config: Config, keep: int = KEEP) -> None:
     for name in names[keep:]:
         if name not in used:
             store.remove(f"{base}/{name}", last=MANIFEST)
+
+
+def shared_folders(config: Config) -> list[SharedFolder]:
+    """Every folder that machines share, of exports that are no longer declared too; none if they share none."""
+    store = _store(config)
+    if store is None:
+        return []
+    snapshots, frames = _name(config, snapshots_base(config)), _name(config, frames_base(config, ""))
+    runs = [
+        f"{frames}/{export}/{run}"
+        for export in store.names(frames)
+        for run in store.names(f"{frames}/{export}")
+    ]
+    return [
+        *(SharedFolder(name=f"{snapshots}/{each}", last=MANIFEST) for each in store.names(snapshots)),
+        *(SharedFolder(name=run, last=VERDICT) for run in runs),
+    ]
 
 
 def _judged(config: Config, folder: Path, verdict: Verdict) -> Judged:

@@ -1,10 +1,9 @@
-"""Erase one person in Mailchimp: by what the ledger knows of them, out of an audience, for good."""
+"""Erase one person out of an audience, for good."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ci_mailchimp_pipeline.errors import FixConfigError
-from ci_mailchimp_pipeline.ledger import Ledger
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 
@@ -28,32 +27,6 @@ class Place:
     def as_json(self) -> dict[str, str | int | None]:
         """The entry of the JSON document."""
         return {"place": self.place, "found": self.found, "done": self.done, "request_id": self.request_id}
-
-
-def customers_of(ledger: Ledger, subscriber_hash: bytes) -> frozenset[str]:
-    """The customers who are a member, or were refused, under this address in any audience."""
-    found: set[str] = set()
-    for audience in ledger.audiences():
-        person = ledger.person(audience.id, subscriber_hash)
-        found.update(refusal.customer_id for refusal in person.refusals)
-        if person.member is not None:
-            found.add(person.member.customer_id)
-    return frozenset(found)
-
-
-def other_addresses(ledger: Ledger, subscriber_hash: bytes, customers: Collection[str]) -> dict[bytes, str]:
-    """Under which other hashes *customers* are known in any audience, with the address where there is one.
-
-    A customer may have been refused at an address at which somebody else is a member: that one is not theirs.
-    """
-    found: dict[bytes, str] = {}
-    for audience in ledger.audiences():
-        for customer in sorted(customers):
-            for each in ledger.addresses_of(audience.id, customer):
-                member = ledger.person(audience.id, each).member
-                if each != subscriber_hash and (member is None or member.customer_id in customers):
-                    found[each] = found.get(each) or (member.address if member else "")
-    return found
 
 
 def erase_in_audience(

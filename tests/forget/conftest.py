@@ -1,0 +1,109 @@
+"""A project over two accounts in which Ann is everywhere, and a search that knows nothing of how she is erased."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from harness import AUDIENCE, Project, key
+from promises.promised import Hurried
+
+from ci_mailchimp_pipeline.config import Config, Connection
+from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting
+from ci_mailchimp_pipeline.pipeline.planning import authorization_of
+from ci_mailchimp_pipeline.sync.forget import Place
+from ci_mailchimp_pipeline.testing import Emulator
+
+ANN = "ann.lee@contoso-mail.internal"
+SPELLED = "  Ann.Lee@CONTOSO-Mail.internal\u00a0"
+NEWS, PARTNERS, FOREIGN = "b2c3d4e5f6", "c3d4e5f6a7", "d4e5f6a7b8"
+
+
+def hurried(config: Config, connection: Connection, environ: Any) -> MailchimpClient:
+    """A client whose waiting is over at once."""
+    return MailchimpClient(
+        api_root=connection.api_root or "",
+        authorization=authorization_of(config, connection, environ),
+        clock=Hurried(),
+    )
+
+
+@dataclass
+class World:
+    """The project, and what to do about one person in it."""
+
+    project: Project
+    partners: Emulator
+    done: list[Forgetting] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        """The state folder."""
+        return self.project.folder / ".ci_mailchimp"
+
+    def forget(self, address: str = SPELLED, **more: Any) -> dict[str, Place]:
+        """Erase, and return what was done by place; the last one of a name."""
+        erasure = Forgetting(
+            config=self.project.write(), address=address, environ=self.project.environ,
+            **{"connect": hurried, **more},
+        )  # fmt: skip
+        self.done.append(erasure)
+        erasure.carry_out()
+        return {place.place: place for place in erasure.places}
+
+    def run_all(self) -> None:
+        """Run every export, and look at the laws."""
+        for export in self.project.exports:
+            report = self.project.run(export)
+            assert report.error is None, report.error
+            assert report.counts.is_balanced()
+
+    def writes(self) -> list[dict[str, Any]]:
+        """What was written to either account since the last ``forget_requests``, deletions too."""
+        return [*self.project.emulator.writes(), *self.partners.writes()]
+
+    def forget_requests(self) -> None:
+        """Begin new recordings."""
+        self.project.emulator.forget_requests()
+        self.partners.forget_requests()
+
+
+@pytest.fixture
+def world(tmp_path: Path, mailchimp_emulator: Emulator) -> Iterator[World]:
+    """Ann: two audiences of ours in two accounts, one where somebody else put her; nine others; rejected rows."""
+    mailchimp_emulator.add_audience(AUDIENCE)
+    mailchimp_emulator.add_audience(NEWS)
+    mailchimp_emulator.add_member(NEWS, ANN.upper(), source="Hosted Signup Form", tags=["Club"])
+    mailchimp_emulator.switch(record_bodies=True)
+    with Emulator.start() as partners:
+        partners.switch(account_id="0123456789abcdef012345678", record_bodies=True)
+        partners.add_audience(PARTNERS)
+        project = Project(tmp_path, mailchimp_emulator)
+        project.more_connections["partners"] = {**project.connection, "api_root": partners.url}
+        project.export("news", audience_id=NEWS, segments=["News"])
+        project.export("partner", audience_id=PARTNERS, connection="partners", segments=["Vip"])
+        project.customers(range(9), "Vip")
+        project.customer("ann", ANN, "Vip", "News", LastName="Zzyzx")
+        project.customer("joann", f"jo{ANN}", "Vip")
+        project.customer("twice", f"{ANN} {ANN}", "Vip")
+        world = World(project, partners)
+        world.run_all()
+        yield world
+
+
+def traces_of(home: Path, address: str = ANN) -> list[str]:
+    """Every file below *home* that holds the address, in any case, or its hash, raw or in hex; Parquet by value."""
+    text, raw = address.lower(), key(address)
+    found = []
+    for path in sorted(home.rglob("*")):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        rows = str(pl.read_parquet(path).rows()) if path.suffix == ".parquet" else ""
+        named = f"{content.decode('latin-1').lower()} {rows.lower()}".replace(f"jo{text}", "")
+        if text in named or raw.hex() in named or raw in content or repr(raw).lower() in rows.lower():
+            found.append(str(path.relative_to(home)))
+    return found
