@@ -263,8 +263,7 @@ def _latest_snapshot(
     again = "materialize unified_profiles and segment_membership, then run again"
     if event is None or "path" not in found:
         raise RunLaterError("no_snapshot", "the upstream was never materialized", fix=again)
-    read = found[metadata.SEGMENTS_READ].value
-    if not {segment.name for segment in export.segments} <= set(read if isinstance(read, list) else ()):
+    if not metadata.reads_segments(found, export):
         raise FixDataError(
             "stale_snapshot",
             f"the snapshot is older than the declaration of export '{export.id}', and lacks a segment of it",

@@ -52,9 +52,16 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Nothing is to be started, and why; the reason comes first."""
+    """Nothing is to be started, and why; the reason comes first.
+
+    Attributes:
+        final: Nothing will be, for this occasion and this exports.yaml.
+        gave_up: As nobody canceled or stopped it; it failed too often.
+    """
 
     reason: str
+    final: bool = False
+    gave_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +79,20 @@ def next_attempt(past: Sequence[Past], *, now: float, config_hash: str, pace: Pa
     """
     if any(each.ended == "canceled" for each in past):
         return Wait(
-            reason="canceled: not started again by itself; materialize it by hand, or wait for the next"
+            reason="canceled: not started again by itself; materialize it by hand, or wait for the next",
+            final=True,
         )
     mine = [each for each in past if each.config_hash == config_hash]
     if any(each.ended == "stopped" for each in mine):
-        return Wait(reason="stopped by a guard: not started again until exports.yaml changes, or by hand")
+        return Wait(
+            reason="stopped by a guard: not started again until exports.yaml changes, or by hand", final=True
+        )
     if len(mine) >= MAX_ATTEMPTS:
-        return Wait(reason=f"gave up after {len(mine)} failed attempts; run it by hand, or wait for the next")
+        return Wait(
+            reason=f"gave up after {len(mine)} failed attempts; run it by hand, or wait for the next",
+            final=True,
+            gave_up=True,
+        )
     if mine:
         due = max(each.at for each in mine) + pace.wait_after(len(mine))
         if now < due:

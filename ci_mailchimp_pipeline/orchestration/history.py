@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.orchestration.attempts import Ended, Past
+from ci_mailchimp_pipeline.orchestration.metadata import reads_all
 from ci_mailchimp_pipeline.orchestration.tags import CONFIG_HASH, OUTCOME, STOPPED, UNATTENDED
 from ci_mailchimp_pipeline.orchestration.upstream import UPSTREAM, Upstream
 
@@ -36,20 +38,40 @@ def latest_refresh(instance: dg.DagsterInstance, upstream: Upstream = UPSTREAM) 
     return found[0] if len({each.version for each in found}) == 1 else None
 
 
-def last_sync(instance: dg.DagsterInstance, key: dg.AssetKey) -> Seen | None:
-    """The refresh of the last successful sync, whoever started it.
+def was_read_for(instance: dg.DagsterInstance, upstream: Upstream, export: Export) -> bool:
+    """Whether the newest snapshot holds all that *export* names: it was not edited since, or asks for no more.
 
-    A dry run by hand does not count. One that started by itself does: in a sandbox there are no others, and
-    the day the sandbox ends nothing may run that was not new then.
+    Always so where somebody else makes the upstream, for each frame then reads the source itself.
     """
-    for record in instance.fetch_materializations(key, limit=SYNCS_LOOKED_AT).records:
-        made = record.asset_materialization
-        if made is None or "refresh" not in made.metadata:
-            continue
-        told = {name: made.metadata[name].value for name in ("refresh", "trigger", "dry_run")}
-        if not told["dry_run"] or told["trigger"] in UNATTENDED:
-            return Seen(version=str(told["refresh"]), at=record.timestamp)
+    if not upstream.ours:
+        return True
+    event = instance.get_latest_materialization_event(upstream.keys[0])
+    made = event.asset_materialization if event else None
+    return made is not None and reads_all(made.metadata, export)
+
+
+def last_sync(instance: dg.DagsterInstance, key: dg.AssetKey) -> Seen | None:
+    """The refresh of the last successful sync that counts, whoever started it."""
+    for limit in (1, SYNCS_LOOKED_AT):
+        for record in instance.fetch_materializations(key, limit=limit).records:
+            if sync := sync_of(record.event_log_entry):
+                return sync
     return None
+
+
+def sync_of(event: dg.EventLogEntry) -> Seen | None:
+    """The refresh that a sync sent; None for one that does not count.
+
+    A dry run by hand does not. One that started by itself does: in a sandbox there are no others, and the day
+    the sandbox ends nothing may run that was not new then.
+    """
+    made = event.asset_materialization
+    if made is None or "refresh" not in made.metadata:
+        return None
+    told = {name: made.metadata[name].value for name in ("refresh", "trigger", "dry_run")}
+    if told["dry_run"] and told["trigger"] not in UNATTENDED:
+        return None
+    return Seen(version=str(told["refresh"]), at=event.timestamp)
 
 
 def past_of(records: Sequence[dg.RunRecord]) -> list[Past]:

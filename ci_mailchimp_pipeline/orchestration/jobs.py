@@ -20,17 +20,19 @@ from ci_mailchimp_pipeline.orchestration.drift import drift_asset, drift_key, dr
 from ci_mailchimp_pipeline.orchestration.freshness import freshness_checks, freshness_sensors
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
-from ci_mailchimp_pipeline.orchestration.sensors import READ_UPSTREAM, Watch, refresh_sensor, upstream_sensor
+from ci_mailchimp_pipeline.orchestration.sensors import (
+    READ_UPSTREAM,
+    Watch,
+    export_keys,
+    refresh_sensor,
+    shared_glance,
+    upstream_sensor,
+)
 from ci_mailchimp_pipeline.orchestration.tags import SEVERAL, given_tags
 from ci_mailchimp_pipeline.orchestration.upstream import GROUP, UPSTREAM, Upstream
 
 RUN_ALL = "run_all_exports"
 RESERVED = (RUN_ALL, READ_UPSTREAM, GROUP)
-
-
-def export_keys(export: Export) -> list[dg.AssetKey]:
-    """The assets of *export*, without the upstream's."""
-    return [dg.AssetKey([export.id, "export_frame"]), dg.AssetKey([export.id, "mailchimp_sync"])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,7 @@ def build_definitions(
         sensors.append(upstream_sensor(watch, jobs[-1]))
     if scheduled:
         jobs.append(run_all_job(config, scheduled, upstream))
+    glance = shared_glance(watch, [export for export in scheduled if export.schedule.kind == "refresh"])
     schedules: list[dg.ScheduleDefinition] = []
     for export in scheduled:
         if export.schedule.kind == "cron":
@@ -144,7 +147,7 @@ def build_definitions(
             schedules.append(export_schedule(watch, export, calendar, made[export.id].job))
             sensors.append(catch_up_sensor(watch, export, calendar, made[export.id].job))
         else:
-            sensors.append(refresh_sensor(watch, export, export_keys(export), made[export.id].job))
+            sensors.append(refresh_sensor(watch, glance, export, made[export.id].job))
     for export in exports:
         if job := made[export.id].drift_job:
             jobs.append(job)

@@ -22,6 +22,7 @@ SHORT = (
     16  # letters of a hash: the page is as wide as its longest value, and the tag of the run has all of it
 )
 SEGMENTS_READ = "segments_read"  # whose members a snapshot holds
+COLUMNS_READ = "columns"  # of the profiles that a snapshot holds
 
 _COLUMNS = {
     "subscriber_hash": "MD5 of the lower-cased address: Mailchimp's key of a member",
@@ -47,8 +48,23 @@ def profiles_metadata(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "dagster/row_count": snapshot.profiles,
         "customers_upstream": snapshot.customers,
-        "columns": dg.MetadataValue.json(list(snapshot.columns)),
+        COLUMNS_READ: dg.MetadataValue.json(list(snapshot.columns)),
     }
+
+
+def reads_segments(made: Mapping[str, dg.MetadataValue], export: Export) -> bool:
+    """Whether the snapshot of which these are the metadata was read for every segment of *export*."""
+    return {segment.name for segment in export.segments} <= _names(made, SEGMENTS_READ)
+
+
+def reads_all(made: Mapping[str, dg.MetadataValue], export: Export) -> bool:
+    """Whether it was read for every segment of *export* and holds every column that it names."""
+    return reads_segments(made, export) and set(export.columns) <= _names(made, COLUMNS_READ)
+
+
+def _names(made: Mapping[str, dg.MetadataValue], key: str) -> set[str]:
+    listed = made[key].value if key in made else ()
+    return set(listed if isinstance(listed, list) else ())
 
 
 def membership_metadata(snapshot: Snapshot, needed: tuple[str, ...]) -> dict[str, Any]:

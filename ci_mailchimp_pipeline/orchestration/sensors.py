@@ -5,8 +5,9 @@ that a lost cursor, a lost daemon and a run by hand are all the same.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,8 @@ import dagster as dg
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.orchestration.attempts import Pace, Wait, next_attempt
-from ci_mailchimp_pipeline.orchestration.history import Seen, last_sync, latest_refresh, past_of
+from ci_mailchimp_pipeline.orchestration.glance import Glance
+from ci_mailchimp_pipeline.orchestration.history import Seen, last_sync, latest_refresh, past_of, was_read_for
 from ci_mailchimp_pipeline.orchestration.probe import NOTHING_THERE, Probe, source_of
 from ci_mailchimp_pipeline.orchestration.processes import UNFINISHED, bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.sight import Look
@@ -22,6 +24,8 @@ from ci_mailchimp_pipeline.orchestration.tags import (
     ATTEMPT,
     BY_REFRESH,
     EXPORT,
+    GAVE_UP,
+    OUTCOME,
     REFRESH,
     SEVERAL,
     TRIGGER,
@@ -105,7 +109,18 @@ def upstream_sensor(watch: Watch, job: Any) -> dg.SensorDefinition:
     return upstream_refresh
 
 
-def refresh_sensor(watch: Watch, export: Export, keys: list[dg.AssetKey], job: Any) -> dg.SensorDefinition:
+def export_keys(export: Export) -> list[dg.AssetKey]:
+    """The assets of *export* that a run makes, without the upstream's; the sync is the last."""
+    return [dg.AssetKey([export.id, "export_frame"]), dg.AssetKey([export.id, "mailchimp_sync"])]
+
+
+def shared_glance(watch: Watch, exports: Sequence[Export]) -> Glance:
+    """What the sensors of *exports* share."""
+    syncs = {export.id: export_keys(export)[-1] for export in exports}
+    return Glance(syncs, partial(_latest, watch), watch.now)
+
+
+def refresh_sensor(watch: Watch, glance: Glance, export: Export, job: Any) -> dg.SensorDefinition:
     """Runs *export* once per refresh that was read."""
 
     @dg.sensor(
@@ -122,29 +137,39 @@ def refresh_sensor(watch: Watch, export: Export, keys: list[dg.AssetKey], job: A
         if sight is None:
             return _first_sight(watch, context, look)
         try:
-            read = _latest(watch, context.instance)
+            seen = glance.overview(context)
         except PipelineError as error:
             return skipped(error)
+        read = seen.refresh
         new = read is not None and read.version != sight.baseline
         context.update_cursor(look.at(None if new else sight.baseline).encode())
         if read is None:
             return dg.SkipReason("nothing new: no refresh was read yet")
         if not new:
             return dg.SkipReason(f"nothing new: refresh {short(read.version)} is the baseline")
-        last = last_sync(context.instance, keys[-1])
-        if last is not None and last.version == read.version:
-            return dg.SkipReason(f"refresh {short(read.version)}: done")
-        occasion = Occasion(
-            told=f"refresh {short(read.version)}",
-            key=f"{read.version}:{read.at}",
-            tags={TRIGGER: BY_REFRESH, EXPORT: export.id, REFRESH: read.version},
-            busy=busy_with(export.id),
-            since=last.at if last else 0.0,
-            assets=keys,
-        )
-        return try_now(watch, context.instance, occasion)
+        if why := glance.nothing_to_do(seen, export.id, read):
+            return dg.SkipReason(f"refresh {short(read.version)}: {why}")
+        return _run_for(watch, glance, context.instance, export, read)
 
     return on_refresh
+
+
+def _run_for(watch: Watch, glance: Glance, instance: dg.DagsterInstance, export: Export, read: Seen) -> Tick:
+    """The next run of *export* for the refresh *read*, which also reads it again if the file asks for more now."""
+    told, keys = f"refresh {short(read.version)}", export_keys(export)
+    last = last_sync(instance, keys[-1])
+    if last is not None and last.version == read.version:
+        return dg.SkipReason(f"{told}: done")
+    occasion = Occasion(
+        told=told,
+        key=f"{read.version}:{read.at}",
+        tags={TRIGGER: BY_REFRESH, EXPORT: export.id, REFRESH: read.version},
+        busy=busy_with(export.id),
+        since=last.at if last else 0.0,
+        assets=keys if was_read_for(instance, watch.upstream, export) else [*watch.upstream.keys, *keys],
+        settle=partial(glance.settle, export.id, read),
+    )
+    return try_now(watch, instance, occasion)
 
 
 def short(version: str) -> str:
@@ -188,6 +213,7 @@ class Occasion:
         busy: Runs that are waited for.
         since: Tries before this moment (seconds since 1970) were for another occasion like it.
         assets: What to make; None is all of the job's.
+        settle: Told why no further try follows by itself.
     """
 
     told: str
@@ -196,6 +222,7 @@ class Occasion:
     busy: dg.RunsFilter
     since: float = 0.0
     assets: list[dg.AssetKey] | None = None
+    settle: Callable[[str], None] = lambda _why: None
 
 
 def busy_with(export: str) -> dg.RunsFilter:
@@ -213,6 +240,10 @@ def try_now(watch: Watch, instance: dg.DagsterInstance, occasion: Occasion) -> T
     past = [each for each in past_of(records) if each.at > occasion.since]
     verdict = next_attempt(past, now=watch.now(), config_hash=config_hash(watch.config), pace=watch.pace)
     if isinstance(verdict, Wait):
+        if verdict.gave_up and records[0].dagster_run.tags.get(OUTCOME) != GAVE_UP:
+            instance.add_run_tags(records[0].dagster_run.run_id, {OUTCOME: GAVE_UP})
+        if verdict.final:
+            occasion.settle(verdict.reason)
         return dg.SkipReason(f"{occasion.told}: {verdict.reason}")
     return dg.RunRequest(
         run_key=f"{occasion.key}:{len(past)}",

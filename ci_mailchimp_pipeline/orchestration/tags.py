@@ -32,6 +32,7 @@ UNATTENDED = (BY_REFRESH, BY_SCHEDULE)
 SEVERAL = "*"  # no export is called so: ids begin with a letter
 STOPPED = "stopped"
 FAILED = "failed"
+GAVE_UP = "gave up"  # the last of the tries at an occasion
 
 
 def config_hash(config: Config) -> str:

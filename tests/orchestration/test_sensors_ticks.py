@@ -101,9 +101,14 @@ class Page:
         return self.run(status, {**request.tags, **added}, job)
 
     def read(self, version: str) -> None:
-        """Both upstream assets are made of this refresh."""
+        """Both upstream assets are made of this refresh, with all that the file names now."""
+        exports = self.config.exports.values()
+        held = {
+            "segments_read": sorted({segment.name for export in exports for segment in export.segments}),
+            "columns": sorted({column for export in exports for column in export.columns}),
+        }
         for key in UPSTREAM:
-            self._made(key, version=version)
+            self._made(key, version=version, **held)
 
     def sent(
         self, version: str, *, dry_run: bool = False, trigger: str = "page", export: str = "vip"
@@ -250,6 +255,30 @@ def test_an_export_runs_once_for_each_refresh(pending):
     assert told(pending.look()).endswith("done")
 
 
+@pytest.mark.parametrize("edit", [{"segments": ["Vip", "Gold"]}, {"merge_fields": {"CITY": "City"}}])
+def test_what_was_added_while_a_refresh_is_pending_is_read_with_it(pending, edit):
+    """A segment or a column that the snapshot lacks: the run that is due anyway reads the source again."""
+    pending.declared["exports"]["vip"] |= edit
+
+    request = pending.look()
+
+    assert isinstance(request, dg.RunRequest)
+    assert set(UPSTREAM) <= set(request.asset_selection)
+
+
+def test_adding_a_segment_alone_reads_and_runs_nothing(pending):
+    """Saving the file is no refresh: what is done stays done, and the source is not read again for it."""
+    pending.look("upstream_refresh")
+    pending.cursors["upstream_refresh"] = json.dumps(
+        json.loads(pending.cursors["upstream_refresh"]) | {"baseline": None}
+    )
+    pending.sent(pending.version)
+    pending.declared["exports"]["vip"]["segments"] = ["Vip", "Gold"]
+
+    assert told(pending.look()).endswith("done")
+    assert told(pending.look("upstream_refresh")).endswith("is read")
+
+
 @pytest.mark.parametrize("status", [S.NOT_STARTED, S.STARTING, S.STARTED, S.CANCELING])
 def test_a_run_in_progress_is_waited_for(pending, status):
     """Whoever started it: by hand for any refresh, or by the sensor."""
@@ -292,6 +321,9 @@ def test_it_is_given_up_after_a_while(pending):
         pending.start(pending_request(pending), S.FAILURE, outcome="failed")
 
     assert "gave up after" in told(pending.look())
+    last, *earlier = pending.instance.get_runs()
+    assert last.tags[f"{TAG}outcome"] == "gave up"
+    assert {run.tags[f"{TAG}outcome"] for run in earlier} == {"failed"}
     pending.read(pending.refresh(3))
     assert isinstance(pending.look(), dg.RunRequest)
 
