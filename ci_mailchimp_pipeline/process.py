@@ -37,9 +37,10 @@ def _parts(owner: str) -> tuple[str, str, str, str]:
 
 
 def _namespace() -> str:
-    """Process numbers mean something only within their namespace: containers may share a host name."""
+    """Process numbers mean something in one namespace of one started kernel: machines may share a host name."""
     try:
-        return Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{kernel}-{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}"
     except OSError:
         return ""
 

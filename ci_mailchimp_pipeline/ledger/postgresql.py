@@ -17,8 +17,8 @@ from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, mem
 from ci_mailchimp_pipeline.ledger.statements import PARAMETER, SQL
 
 DRIVER = "postgresql+psycopg"
-BUSY_SECONDS = 30  # a commit takes milliseconds and a bulk write seconds; nobody waits longer than this
-STOPPED_SECONDS = 60  # a program that was stopped inside a transaction keeps its locks no longer
+BUSY_SECONDS = 30.0  # a commit takes milliseconds and a bulk write seconds; nobody waits longer than this
+STOPPED_SECONDS = 60.0  # a program that was stopped inside a transaction keeps its locks no longer
 LOGGING_NAME = "ci_mailchimp_pipeline"
 SCHEMA_LOCK = 0x6369_6D63  # any number, the same in every version: "cimc"
 
@@ -30,12 +30,11 @@ _CONNECTION = {
     "keepalives_idle": 30,  # seconds
     "tcp_user_timeout": 30_000,  # milliseconds: a server that vanished is noticed
 }
-_SETTINGS = (
-    f"SET lock_timeout = '{BUSY_SECONDS}s'; "
-    f"SET idle_in_transaction_session_timeout = '{STOPPED_SECONDS}s'; "
-    # An acknowledged batch survives power loss, whatever the database's default is.
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
+_SETTINGS = """
+    SET lock_timeout = {busy}; -- milliseconds
+    SET idle_in_transaction_session_timeout = {stopped};
+    -- an acknowledged batch survives power loss, whatever the database's default is
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
 # Why the server did not let us in has no code, only words: libpq keeps the SQLSTATE of a failed connection
 # to itself. In another language than English the error says "run again later", which is only less helpful.
 _NOT_LET_IN = re.compile(
@@ -90,7 +89,10 @@ class Postgresql:
         @event.listens_for(engine, "connect")
         def set_up(connection: DBAPIConnection, _record: Any) -> None:
             connection.autocommit = True
-            connection.cursor().execute(_SETTINGS)
+            seconds = {"busy": BUSY_SECONDS, "stopped": STOPPED_SECONDS}
+            connection.cursor().execute(
+                _SETTINGS.format_map({name: int(1000 * value) for name, value in seconds.items()})
+            )
             connection.autocommit = False
 
         @event.listens_for(engine, "begin")
@@ -219,7 +221,7 @@ def _no_access() -> FixConfigError:
 def _busy() -> RunLaterError:
     return RunLaterError(
         "ledger_busy",
-        f"the ledger was locked in PostgreSQL for {BUSY_SECONDS} s, or the server had too much to do",
+        f"the ledger was locked in PostgreSQL for {BUSY_SECONDS:.0f} s, or the server had too much to do",
         fix="wait for what else uses it (a run, a backup, maintenance), then run again",
     )
 
