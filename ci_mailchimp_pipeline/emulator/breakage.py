@@ -1,6 +1,7 @@
 """What a fault does to one request: answers that are no answers, and connections that end too early."""
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,6 +13,11 @@ from ci_mailchimp_pipeline.emulator.faults import Fault
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST instead of FIN
+_NAMED: Final = re.compile(rb'"(id|email_address)":"[^"]*"')
+_OTHERS: Final = {
+    b"id": b'"id":"%b"' % (b"0" * 32),
+    b"email_address": b'"email_address":"somebody.else@contoso-mail.internal"',
+}
 _HTML: Final = "text/html"
 _GATEWAY: Final = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 _INTERNAL: Final = (
@@ -85,6 +91,9 @@ def damaged(fault: Fault, answer: Answer) -> Answer:
         "500_after": Answer(status=500, body=_INTERNAL, content_type=PROBLEM_JSON),
         "empty": Answer(status=200, body=b""),
         "not_json": Answer(status=200, body=b"Everything is fine, but this is not JSON."),
+        "other_people": Answer(
+            status=answer.status, body=_NAMED.sub(lambda found: _OTHERS[found[1]], answer.body)
+        ),
         "other_json": Answer(status=200, body=b'{"ok":true,"items":[1,2,3]}'),
     }
     return spoiled.get(fault.kind, answer)

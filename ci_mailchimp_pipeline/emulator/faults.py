@@ -10,7 +10,7 @@ import msgspec
 Kind = Literal[
     "429", "429_no_body", "403_html", "500", "502_html", "503", "504_html",
     "reset_before", "reset_after", "timeout_after", "500_after",
-    "cut", "empty", "not_json", "other_json", "slow",
+    "cut", "empty", "not_json", "other_json", "other_people", "slow",
 ]  # fmt: skip
 """What happens to a request. The ``_after`` kinds and the damaged answers come after the write was done;
 the others come instead of it."""

@@ -15,6 +15,8 @@ from ci_mailchimp_pipeline.plan.model import PlanSettings
 # The clock that stamps a member's last change and the one that stamps an answer are the same server's;
 # an answer leaves a moment after its change.
 ANSWER_DELAY_SECONDS = 5.0
+# No refusal waits for more than 7 days: a later time was noted by a clock that was wrong, and counts as due.
+LONGEST_WAIT = 8 * 86_400.0
 
 
 def classify(engine: Engine, settings: PlanSettings, parts: Sequence[HashRange], work: Path) -> None:
@@ -104,6 +106,7 @@ def _wanted(settings: PlanSettings) -> str:
     ``add_keys``: tags to add; ``drop_keys``: tags to take off; ``disown_keys``: tags we no longer claim, because
     somebody else holds them or the audience has them no more. That last one takes no request.
     """
+    now = settings.now
     return f"""
         WITH joined AS (
             SELECT f.subscriber_hash, f.customer_id, s.status AS seen, m.state AS known_as, m.reason AS known_reason,
@@ -115,11 +118,11 @@ def _wanted(settings: PlanSettings) -> str:
                    r.kind AS refusal, r.code AS refusal_code,
                    CASE WHEN r.fingerprint = f.fingerprint THEN r.attempts ELSE 0 END AS attempts,
                    r.kind IS NOT NULL AND r.kind <> 'suppress' AND r.fingerprint = f.fingerprint
-                       AND (r.kind = 'permanent' OR r.retry_at > {settings.now!r}) AS still_refused,
+                       AND (r.kind = 'permanent' OR r.retry_at BETWEEN {now!r} AND {now + LONGEST_WAIT!r}) AS still_refused,
                    x.subscriber_hash IS NOT NULL AS erased,
                    s.status = 'archived' AND m.state = 'archived_by_us' AND (
-                       s.last_changed IS NULL OR m.archived_at IS NULL
-                       OR s.last_changed <= m.archived_at + {ANSWER_DELAY_SECONDS}) AS returnable
+                       -- Without a stamp nobody can tell whether the person, or somebody else, changed it since.
+                       coalesce(s.last_changed <= m.archived_at + {ANSWER_DELAY_SECONDS}, false)) AS returnable
             FROM frame_here f
             LEFT JOIN seen_here s USING (subscriber_hash)
             LEFT JOIN members_here m USING (subscriber_hash)

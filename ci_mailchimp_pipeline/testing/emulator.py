@@ -149,7 +149,7 @@ class Emulator:
 
         Args:
             kind: 429, 429_no_body, 403_html, 500, 502_html, 503, 504_html, reset_before, reset_after,
-                timeout_after, 500_after, cut, empty, not_json, other_json or slow.
+                timeout_after, 500_after, cut, empty, not_json, other_json, other_people or slow.
             **fault: ``match`` (regular expression on ``METHOD /3.0/path?query``), ``on`` (writes, reads,
                 both), ``nth``, ``times`` (None: for ever), ``probability`` with ``seed``, ``seconds``,
                 ``retry_after``.

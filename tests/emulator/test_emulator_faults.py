@@ -26,6 +26,7 @@ ANSWERS = {
     "empty": (200, "application/json", ""),
     "not_json": (200, "application/json", "this is not JSON"),
     "other_json": (200, "application/json", '{"ok":true'),
+    "other_people": (200, "application/json", "somebody.else@"),
     "slow": (200, "application/json", "new_members"),
 }
 BROKEN = ("reset_before", "reset_after", "timeout_after", "cut")
