@@ -23,7 +23,7 @@ UNFINISHED = (
 BEAT_SECONDS = 60.0
 SILENT_BEATS = 10  # a machine that sleeps, or a database that is down, takes minutes at times
 # One process does all of a run with these; with any other, a step's process ends long before the run.
-_ONE_PROCESS = ("in_process", "execute_in_process")
+_ONE_PROCESS = ("in_process", "execute_in_process_executor")
 
 _OF = ":"
 

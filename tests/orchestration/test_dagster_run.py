@@ -211,7 +211,7 @@ def test_run_whose_process_is_gone_is_buried(finished: Any) -> None:
     status = {run.run_id: run.status for run in finished.instance.get_runs()}
     assert {status[run] for run in dead} == {dg.DagsterRunStatus.FAILURE}
     assert {status[run] for run in living} == {dg.DagsterRunStatus.STARTED}
-    for run in living:
+    for run in (*dead, *living):
         finished.instance.delete_run(run)
 
 
