@@ -1,67 +1,71 @@
 """What the triggers do in Dagster as it is deployed: processes that start, fail, are canceled and are killed."""
 
-import subprocess
-import sys
 from itertools import pairwise
 
 import dagster as dg
 import pytest
-from harness import API_KEY, AUDIENCE
+from harness import AUDIENCE
 
 S = dg.DagsterRunStatus
-SYNC = "{}__mailchimp_sync"
+OTHER = "b1b2c3d4e5"
+EXPORTS = ("vip", "news")
 pytestmark = pytest.mark.deployment
 
 
-def sent(deployed, audience=AUDIENCE):
-    """The addresses that Mailchimp holds."""
-    return set(deployed.project.members(audience))
-
-
-def wanted(deployed):
-    """The addresses that are in the source."""
-    return {row["EMail"] for row in deployed.project.people.values()}
+def everyone_is_there(deployed):
+    """Both audiences hold the addresses of the source, subscribed, and no other."""
+    wanted = {row["EMail"]: "subscribed" for row in deployed.project.people.values()}
+    for audience in (AUDIENCE, OTHER):
+        held = deployed.project.members(audience)
+        assert {address: member["status"] for address, member in held.items()} == wanted
 
 
 def spans(deployed, runs):
     """When the sync of each run began and ended, in order."""
     found = []
     for run in runs:
-        (step,) = deployed.instance.get_run_step_stats(run.run_id, [SYNC.format(run.job_name)])
+        (step,) = deployed.instance.get_run_step_stats(run.run_id, [f"{run.job_name}__mailchimp_sync"])
         found.append((step.start_time, step.end_time))
     return sorted(found)
 
 
+def ended(deployed, job, status):
+    """The runs of a job that ended so."""
+    return [run for run in deployed.runs(job) if run.status == status]
+
+
 def test_first_sight_and_one_refresh(deployed):
-    """Loading runs nothing; a refresh written in two goes is read at most twice and sent once to each audience."""
+    """Loading runs nothing; a refresh touched twice quickly is read at most twice and sent once to each audience."""
     deployed.looked(2)
     assert deployed.runs() == []
     assert deployed.project.emulator.requests() == []
 
-    deployed.project.emulator.switch(latency_ms=300)  # long enough for two syncs to meet if they could
+    deployed.slowly(300)  # long enough for two syncs to meet if they could
     deployed.refresh(100)
     deployed.refresh(101)
     deployed.until(lambda: deployed.runs("vip") and deployed.runs("news"), "both exports run")
     deployed.quiet()
-    deployed.project.emulator.switch(latency_ms=0)
+    deployed.slowly(0)
 
     reads, runs = deployed.runs("upstream_refresh"), [*deployed.runs("vip"), *deployed.runs("news")]
     assert 1 <= len(reads) <= 2
     assert {run.status for run in [*reads, *runs]} == {S.SUCCESS}
     last = reads[-1].tags["ci_mailchimp/refresh"]
-    for name in ("vip", "news"):
-        assert len(deployed.runs(name, refresh=last)) == 1
-        (tags,) = (run.tags for run in deployed.runs(name, refresh=last))
+    for name in EXPORTS:
+        (run,) = deployed.runs(name, refresh=last)
         told = {
-            key.removeprefix("ci_mailchimp/"): text for key, text in tags.items() if "ci_mailchimp/" in key
+            key.removeprefix("ci_mailchimp/"): text
+            for key, text in run.tags.items()
+            if key.startswith("ci_mailchimp/")
         }
+        told.pop("pid", None)
         assert told == {
             "trigger": "refresh", "export": name, "refresh": last, "attempt": "1", "dry_run": "false",
             "config_hash": deployed.config.digest[:12],
         }  # fmt: skip
-    (first, second) = spans(deployed, runs)[-2:]
-    assert first[1] <= second[0], "two syncs of one connection at once"
-    assert sent(deployed) == wanted(deployed)
+    for earlier, later in pairwise(spans(deployed, runs)):
+        assert earlier[1] <= later[0], "two syncs of one connection at once"
+    everyone_is_there(deployed)
 
 
 def test_a_file_that_is_edited_or_broken_sends_nothing(deployed):
@@ -72,9 +76,9 @@ def test_a_file_that_is_edited_or_broken_sends_nothing(deployed):
     text = right.path.read_text()
 
     right.path.write_text(text.replace("audience_id", "audiense_id"))
-    broken = deployed.reload()["locationOrLoadError"]
+    broken = deployed.reload()
     right.path.write_text(text)
-    mended = deployed.reload()["locationOrLoadError"]
+    mended = deployed.reload()
 
     assert broken["__typename"] == "PythonError"
     assert "Did you mean 'audience_id'?" in str(broken)
@@ -84,67 +88,75 @@ def test_a_file_that_is_edited_or_broken_sends_nothing(deployed):
     deployed.config = right
 
 
-def test_failed_attempts_end_in_one_success(deployed):
-    """While Mailchimp refuses, an export fails and is tried again; once it does not, the refresh is sent, once."""
-    deployed.project.emulator.switch(accepted_keys=["f" * 32 + "-us1"])
+def test_mailchimp_down_for_two_attempts_then_one_success(deployed):
+    """While nobody answers, each export fails and is tried again; once somebody does, the refresh is sent, once."""
+    deployed.project.emulator.fail("reset_before", times=None)
     deployed.refresh(200)
-    deployed.until(lambda: len(finished(deployed, "news", S.FAILURE)) >= 2, "two failed attempts")
-    deployed.project.emulator.switch(accepted_keys=[])
+    for name in EXPORTS:
+        deployed.until(lambda name=name: len(ended(deployed, name, S.FAILURE)) >= 2, f"{name} failed twice")
+    deployed.project.emulator.heal()
     deployed.quiet()
-    last = deployed.runs("news")[-1]
-    attempts = deployed.runs("news", refresh=last.tags["ci_mailchimp/refresh"])
-    assert [run.status for run in attempts].count(S.SUCCESS) == 1
-    assert attempts[-1].status == S.SUCCESS
-    for earlier, later in pairwise(attempts):
-        # The daemon may notice only now that the file was edited: that starts the count afresh.
-        same_file = earlier.tags["ci_mailchimp/config_hash"] == later.tags["ci_mailchimp/config_hash"]
-        expected = int(earlier.tags["ci_mailchimp/attempt"]) + 1 if same_file else 1
-        assert int(later.tags["ci_mailchimp/attempt"]) == expected
-    assert sent(deployed) == wanted(deployed)
+
+    for name in EXPORTS:
+        last = deployed.runs(name)[-1].tags["ci_mailchimp/refresh"]
+        attempts = deployed.runs(name, refresh=last)
+        *failed, success = [run.status for run in attempts]
+        assert (set(failed), success) == ({S.FAILURE}, S.SUCCESS)
+        assert [run.tags["ci_mailchimp/attempt"] for run in attempts] == [
+            str(number) for number in range(1, len(attempts) + 1)
+        ]
+    everyone_is_there(deployed)
 
 
-def finished(deployed, job, status):
-    """The runs of a job that ended so."""
-    return [run for run in deployed.runs(job) if run.status == status]
+def test_a_daemon_killed_in_the_middle_goes_on_where_it_was(deployed):
+    """SIGKILL for the daemon, and the runs it started, while an export writes: started again, everyone is sent."""
+    deployed.slowly(1500)
+    deployed.refresh(*range(1000, 3000))
+    writing = deployed.until(lambda: deployed.writing("news") or deployed.writing("vip"), "an export writes")
+    deployed.kill("daemon")
+    deployed.slowly(0)
+    deployed.start("daemon")
+    deployed.quiet()
+
+    again = deployed.runs(writing.job_name, refresh=writing.tags["ci_mailchimp/refresh"])
+    assert [run.status for run in again].count(S.SUCCESS) == 1
+    assert deployed.instance.event_log_storage.get_concurrency_info("mailchimp_main").claimed_slots == []
+    everyone_is_there(deployed)
 
 
 def test_a_canceled_run_leaves_everything_in_order(deployed):
     """Terminate ends a sync within seconds; it is not started again by itself; a run by hand finishes the work."""
-    deployed.project.emulator.switch(latency_ms=4000)
-    deployed.refresh(*range(1000, 1600))
-    run = deployed.until(
-        lambda: next((run for run in deployed.runs("vip") if writes(deployed, run)), None), "vip writes"
-    )
+    deployed.slowly(4000)
+    deployed.refresh(*range(3000, 3600))
+    run = deployed.until(lambda: deployed.writing("vip"), "vip writes")
     deployed.terminate(run)
-    deployed.until(lambda: finished(deployed, "vip", S.CANCELED), "the run is canceled", seconds=60)
-    deployed.project.emulator.switch(latency_ms=0)
+    deployed.until(lambda: ended(deployed, "vip", S.CANCELED), "the run is canceled", seconds=60)
+    deployed.slowly(0)
     deployed.until(lambda: "canceled: not started again" in deployed.skips("vip_on_refresh")[0], "left alone")
 
-    done = say(deployed, "run", "vip")
+    done = deployed.say("run", "vip")
 
     assert done.returncode == 0, done.stderr
     deployed.quiet()
-    assert sent(deployed) == wanted(deployed)
+    everyone_is_there(deployed)
     (by_hand,) = deployed.runs("vip", trigger="cli")
     assert by_hand.status == S.SUCCESS
 
 
-def writes(deployed, run):
-    """Whether a run is in the middle of its sync."""
-    if run.status != S.STARTED:
-        return False
-    stats = deployed.instance.get_run_step_stats(run.run_id, [SYNC.format(run.job_name)])
-    return any(step.start_time and not step.end_time for step in stats)
+def test_a_schedule_runs_at_its_time(deployed):
+    """A cron export runs by itself within a minute or two, and no longer for each refresh."""
+    deployed.project.export("vip", schedule={"cron": "* * * * *", "timezone": "Europe/Berlin"})
+    deployed.config = deployed.project.declare()
+    assert deployed.reload()["__typename"] == "RepositoryLocation"
+
+    run = deployed.until(lambda: ended_by_schedule(deployed), "vip ran by its schedule", seconds=200)
+
+    assert run.tags["ci_mailchimp/scheduled"].endswith(":00+00:00")
+    assert ended(deployed, "vip", S.FAILURE) == [
+        run for run in ended(deployed, "vip", S.FAILURE) if run.tags["ci_mailchimp/trigger"] == "refresh"
+    ]
 
 
-def say(deployed, *words):
-    """Type a command beside the open page."""
-    return subprocess.run(
-        [sys.executable, "-m", "ci_mailchimp_pipeline", *words],
-        cwd=deployed.project.folder,
-        env=deployed.environment | {"MAILCHIMP_API_KEY": API_KEY},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+def ended_by_schedule(deployed):
+    """The first run that a schedule started and that succeeded."""
+    return next((run for run in deployed.runs("vip", trigger="schedule") if run.status == S.SUCCESS), None)
