@@ -33,9 +33,33 @@ class Overview:
     syncs: Mapping[str, Seen]
     busy: frozenset[str]
 
+    def why_not(self, export: str) -> str | None:
+        """Why nothing is to be started for *export* and the refresh; None when it needs a closer look."""
+        sync = self.syncs.get(export)
+        if sync is not None and self.refresh is not None and sync.version == self.refresh.version:
+            return "done"
+        return None if self.busy.isdisjoint((export, SEVERAL)) else "a run is in progress"
+
+
+class Settled:
+    """The occasion for which one sensor starts nothing more; for a while, so that it need not look again."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._noted: tuple[float, object, str] = 0.0, None, ""
+
+    def note(self, occasion: object, why: str) -> None:
+        """Remember *why* nothing more is started on this *occasion*, instead of an earlier one."""
+        self._noted = self._now(), occasion, why
+
+    def why(self, occasion: object) -> str | None:
+        """What was noted less than `SETTLED_SECONDS` ago."""
+        at, of, why = self._noted
+        return why if of == occasion and 0 <= self._now() - at < SETTLED_SECONDS else None
+
 
 class Glance:
-    """The newest overview, and what was settled for good; for the sensors of one process.
+    """The newest overview, for the sensors of one process.
 
     Args:
         syncs: The sync of each export.
@@ -54,7 +78,6 @@ class Glance:
         self._now = now
         self._lock = threading.Lock()
         self._taken: tuple[float, Overview] | None = None
-        self._settled: dict[str, tuple[float, Seen, str]] = {}
 
     def overview(self, context: dg.SensorEvaluationContext) -> Overview:
         """What was done, at most `SHARED_SECONDS` ago.
@@ -66,20 +89,6 @@ class Glance:
             if self._taken is None or not 0 <= self._now() - self._taken[0] < SHARED_SECONDS:
                 self._taken = self._now(), self._look(context.instance)
             return self._taken[1]
-
-    def settle(self, export: str, refresh: Seen, why: str) -> None:
-        """Remember *why* nothing more is started for *export* and *refresh*."""
-        self._settled[export] = self._now(), refresh, why
-
-    def nothing_to_do(self, seen: Overview, export: str, refresh: Seen) -> str | None:
-        """Why nothing is to be started for *export* and *refresh*; None when it needs a closer look."""
-        sync = seen.syncs.get(export)
-        if sync is not None and sync.version == refresh.version:
-            return "done"
-        if not seen.busy.isdisjoint((export, SEVERAL)):
-            return "a run is in progress"
-        at, of, why = self._settled.get(export, (0.0, None, ""))
-        return why if of == refresh and 0 <= self._now() - at < SETTLED_SECONDS else None
 
     def _look(self, instance: dg.DagsterInstance) -> Overview:
         runs = instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))

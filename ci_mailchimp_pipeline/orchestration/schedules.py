@@ -7,12 +7,14 @@ the run failed, ``<export>_catch_up`` starts it as soon as it can.
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.errors import PipelineError
+from ci_mailchimp_pipeline.orchestration.glance import Settled
 from ci_mailchimp_pipeline.orchestration.sensors import Occasion, Tick, Watch, busy_with, skipped, try_now
 from ci_mailchimp_pipeline.orchestration.tags import BY_SCHEDULE, EXPORT, SCHEDULED, TRIGGER
 from ci_mailchimp_pipeline.sources.base import NotReady
@@ -67,13 +69,14 @@ def export_schedule(watch: Watch, export: Export, calendar: Calendar, job: Any) 
         due = context.scheduled_execution_time.astimezone(UTC)
         if watch.now() - due.timestamp() > ON_TIME_SECONDS:
             return dg.SkipReason(f"late: {export.id}_catch_up decides whether it is made up for")
-        return _attempt(watch, context.instance, export, due)
+        return _attempt(watch, context.instance, export, due, Settled(watch.now))
 
     return on_schedule
 
 
 def catch_up_sensor(watch: Watch, export: Export, calendar: Calendar, job: Any) -> dg.SensorDefinition:
     """Starts what the schedule of *export* could not, and tries again what failed."""
+    settled = Settled(watch.now)
 
     @dg.sensor(
         name=f"{export.id}_catch_up",
@@ -96,19 +99,31 @@ def catch_up_sensor(watch: Watch, export: Export, calendar: Calendar, job: Any) 
             return dg.SkipReason("nothing to make up for since the first sight")
         if look.now - due.timestamp() < ON_TIME_SECONDS:
             return dg.SkipReason(f"due {told}: left to the schedule itself")
+        if why := settled.why(due):
+            return dg.SkipReason(f"due {told}: {why}")
         if _is_switched_off(context.instance, f"{export.id}_on_schedule"):
             return dg.SkipReason("the schedule is switched off")
-        return _attempt(watch, context.instance, export, due)
+        return _attempt(watch, context.instance, export, due, settled)
 
     return catch_up
 
 
-def _attempt(watch: Watch, instance: dg.DagsterInstance, export: Export, due: datetime) -> Tick:
+def _attempt(
+    watch: Watch, instance: dg.DagsterInstance, export: Export, due: datetime, settled: Settled
+) -> Tick:
     told = due.isoformat()
+    settle = partial(settled.note, due)
     tags = {TRIGGER: BY_SCHEDULE, EXPORT: export.id, SCHEDULED: told}
     if instance.get_runs(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1):
+        settle("done")
         return dg.SkipReason(f"due {told}: done")
-    occasion = Occasion(told=f"due {told}", key=f"{export.id}:{told}", tags=tags, busy=busy_with(export.id))
+    occasion = Occasion(
+        told=f"due {told}",
+        key=f"{export.id}:{told}",
+        tags=tags,
+        busy=busy_with(export.id),
+        settle=settle,
+    )
     tick = try_now(watch, instance, occasion)
     if isinstance(tick, dg.RunRequest):
         try:

@@ -15,7 +15,7 @@ import dagster as dg
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.orchestration.attempts import Pace, Wait, next_attempt
-from ci_mailchimp_pipeline.orchestration.glance import Glance
+from ci_mailchimp_pipeline.orchestration.glance import Glance, Settled
 from ci_mailchimp_pipeline.orchestration.history import Seen, last_sync, latest_refresh, past_of, was_read_for
 from ci_mailchimp_pipeline.orchestration.probe import NOTHING_THERE, Probe, source_of
 from ci_mailchimp_pipeline.orchestration.processes import UNFINISHED, bury_dead_runs
@@ -122,6 +122,7 @@ def shared_glance(watch: Watch, exports: Sequence[Export]) -> Glance:
 
 def refresh_sensor(watch: Watch, glance: Glance, export: Export, job: Any) -> dg.SensorDefinition:
     """Runs *export* once per refresh that was read."""
+    settled = Settled(watch.now)
 
     @dg.sensor(
         name=f"{export.id}_on_refresh",
@@ -147,14 +148,16 @@ def refresh_sensor(watch: Watch, glance: Glance, export: Export, job: Any) -> dg
             return dg.SkipReason("nothing new: no refresh was read yet")
         if not new:
             return dg.SkipReason(f"nothing new: refresh {short(read.version)} is the baseline")
-        if why := glance.nothing_to_do(seen, export.id, read):
+        if why := seen.why_not(export.id) or settled.why(read):
             return dg.SkipReason(f"refresh {short(read.version)}: {why}")
-        return _run_for(watch, glance, context.instance, export, read)
+        return _run_for(watch, settled, context.instance, export, read)
 
     return on_refresh
 
 
-def _run_for(watch: Watch, glance: Glance, instance: dg.DagsterInstance, export: Export, read: Seen) -> Tick:
+def _run_for(
+    watch: Watch, settled: Settled, instance: dg.DagsterInstance, export: Export, read: Seen
+) -> Tick:
     """The next run of *export* for the refresh *read*, which also reads it again if the file asks for more now."""
     told, keys = f"refresh {short(read.version)}", export_keys(export)
     last = last_sync(instance, keys[-1])
@@ -167,7 +170,7 @@ def _run_for(watch: Watch, glance: Glance, instance: dg.DagsterInstance, export:
         busy=busy_with(export.id),
         since=last.at if last else 0.0,
         assets=keys if was_read_for(instance, watch.upstream, export) else [*watch.upstream.keys, *keys],
-        settle=partial(glance.settle, export.id, read),
+        settle=partial(settled.note, read),
     )
     return try_now(watch, instance, occasion)
 
