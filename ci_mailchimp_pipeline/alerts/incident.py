@@ -14,7 +14,7 @@ import msgspec
 from ci_mailchimp_pipeline.config import Alert
 from ci_mailchimp_pipeline.config.models import AlertKind
 from ci_mailchimp_pipeline.ledger import RunRow
-from ci_mailchimp_pipeline.pipeline.report import Report
+from ci_mailchimp_pipeline.pipeline.report import REPAIR, Report
 
 INTERRUPTED = "interrupted"  # whoever stopped it knows
 _BAD = ("failed", "stopped")
@@ -52,8 +52,8 @@ def name_of(alert: Alert) -> str:
 
 
 def before_run(rows: Sequence[RunRow], run_id: str | None) -> Before:
-    """Split the newest *rows* of an export at its last success, leaving out the run in question."""
-    others = [row for row in rows if row.run_id != run_id and not row.dry_run]
+    """Split the newest *rows* of an export at its last success, leaving out the run in question and repairs."""
+    others = [row for row in rows if row.run_id != run_id and not row.dry_run and row.trigger != REPAIR]
     at = next((number for number, row in enumerate(others) if row.status == "success"), len(others))
     success = others[at] if at < len(others) else None
     return Before(

@@ -143,8 +143,7 @@ def count_repaired(
                   AND (p.held OR {done}) AND r.subscriber_hash IS NULL
                   AND coalesce(m.state, 'active') <> 'suppressed'
                   AND (h.fingerprint IS NULL OR h.fingerprint <> unhex('{UNKNOWN.hex()}'))
-                  AND (f.subscriber_hash IS NULL
-                       OR list_has_all({keys_of("coalesce(h.tags, [])")}, {keys_of("f.tags")}))
+                  AND (f.subscriber_hash IS NULL OR {keys_of("coalesce(h.tags, [])")} = {keys_of("f.tags")})
                 """
             )
         )
