@@ -51,6 +51,9 @@ def _explained(config: "Config", export: "Export", address: str) -> "Explanation
         work = stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-mailchimp-explain-"))
         ledger = stack.enter_context(open_ledger(config.home, config.ledger_url, read_only=True))
         connection = config.connection_of(export)
+        client = (
+            stack.enter_context(connect_to(config, connection, limits=SOMEBODY_WAITS)) if connection else None
+        )
         found = newest_frame(config, export.id)
         frame = found and explaining.FrameAt(
             folder=found[0],
@@ -62,7 +65,7 @@ def _explained(config: "Config", export: "Export", address: str) -> "Explanation
             export,
             address,
             frame=frame,
-            client=connection and stack.enter_context(connect_to(config, connection, limits=SOMEBODY_WAITS)),
+            client=client,
             ledger=ledger,
             work=Path(work),
         )

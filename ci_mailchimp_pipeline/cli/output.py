@@ -40,6 +40,18 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def print_json_rows(head: Mapping[str, Any], lists: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    """Write *head* and *lists* as the one document on stdout, row by row: there may be many."""
+    sys.stdout.write(json.dumps(head)[:-1])
+    for name, rows in lists.items():
+        sys.stdout.write(f", {json.dumps(name)}: [")
+        for number, row in enumerate(rows):
+            sys.stdout.write(f"{',' if number else ''}\n  {json.dumps(row)}")
+        sys.stdout.write("\n]")
+    sys.stdout.write("}\n")
+    sys.stdout.flush()
+
+
 def print_error(error: PipelineError) -> None:
     """Say on stderr what is wrong, all of it, and what to do."""
     console = stderr()

@@ -73,7 +73,12 @@ def _read_status(client: MailchimpClient, audience_id: str, status: str, into: P
             )
         if total == first and len(read) >= total:
             return max(total, 0)
-    raise RunLaterError(
+    raise audience_changing(audience_id, status)
+
+
+def audience_changing(audience_id: str, status: str) -> RunLaterError:
+    """The members of one status were never read as whole as Mailchimp counts them."""
+    return RunLaterError(
         "audience_changing",
         f"audience {audience_id}: the members of status {status} changed during each of {READS} reads",
         fix="run again in a few minutes",

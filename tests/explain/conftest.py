@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from harness import API_KEY, AUDIENCE, Project
+from harness import AUDIENCE, Project
+from kept_frame import keep_frame
 
 from ci_mailchimp_pipeline.cli.app import app
-from ci_mailchimp_pipeline.config import load_config
-from ci_mailchimp_pipeline.orchestration.folders import Verdict, declaration_of, save_verdict
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.pipeline.upstream import take_upstream
 from ci_mailchimp_pipeline.testing import Emulator
 
 
@@ -29,18 +26,7 @@ class Desk:
     def run(self, export: str = "vip", **more: Any) -> Report:
         """Run an export; its frame is the newest afterwards."""
         report = self.project.run(export, **more)
-        config = load_config(self.project.folder / "exports.yaml", environ=self.project.environ)
-        newest = max(
-            (config.home / "frames" / export).iterdir(), key=lambda folder: folder.stat().st_mtime_ns
-        )
-        verdict = Verdict(
-            passed=True,
-            snapshot=take_upstream(config, config.home / "snapshots").folder.name,
-            declaration=declaration_of(config.exports[export]),
-            at=time.time(),
-            seconds={},
-        )
-        save_verdict(config, newest, verdict)
+        keep_frame(self.project, export)
         return report
 
     def say(self, *arguments: str, typed: str | None = None) -> Any:
@@ -81,7 +67,6 @@ def desk(tmp_path: Path, mailchimp_emulator: Emulator) -> Desk:
     mailchimp_emulator.add_audience(AUDIENCE)
     project = Project(tmp_path, mailchimp_emulator)
     project.write()
-    assert project.environ["MAILCHIMP_API_KEY"] == API_KEY
     return Desk(project)
 
 
