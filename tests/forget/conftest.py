@@ -1,5 +1,6 @@
 """A project over two accounts in which Ann is everywhere, and a search that knows nothing of how she is erased."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from harness import AUDIENCE, Project, key
+from harness import AUDIENCE, Project, address, key
 from promises.promised import Hurried
 
 from ci_mailchimp_pipeline.config import Config, Connection
@@ -19,7 +20,8 @@ from ci_mailchimp_pipeline.testing import Emulator
 
 ANN = "ann.lee@contoso-mail.internal"
 SPELLED = "  Ann.Lee@CONTOSO-Mail.internal\u00a0"
-NEWS, PARTNERS, FOREIGN = "b2c3d4e5f6", "c3d4e5f6a7", "d4e5f6a7b8"
+NEWS, PARTNERS = "b2c3d4e5f6", "c3d4e5f6a7"
+PARTNERS_ACCOUNT = "0123456789abcdef012345678"
 
 
 def hurried(config: Config, connection: Connection, environ: Any) -> MailchimpClient:
@@ -71,27 +73,61 @@ class World:
         self.partners.forget_requests()
 
 
-@pytest.fixture
-def world(tmp_path: Path, mailchimp_emulator: Emulator) -> Iterator[World]:
-    """Ann: two audiences of ours in two accounts, one where somebody else put her; nine others; rejected rows."""
-    mailchimp_emulator.add_audience(AUDIENCE)
-    mailchimp_emulator.add_audience(NEWS)
-    mailchimp_emulator.add_member(NEWS, ANN.upper(), source="Hosted Signup Form", tags=["Club"])
-    mailchimp_emulator.switch(record_bodies=True)
+@dataclass(frozen=True)
+class Grown:
+    """The state folder and both accounts, after the first run of every export."""
+
+    home: Path
+    audiences: list[Any]
+    partners: list[Any]
+
+
+def declared(folder: Path, emulator: Emulator, partners: Emulator) -> Project:
+    """Three exports into two accounts; Ann, nine others, a neighbour in name, and a row with her address twice."""
+    project = Project(folder, emulator)
+    project.more_connections["partners"] = {**project.connection, "api_root": partners.url}
+    project.export("news", audience_id=NEWS, segments=["News"])
+    project.export("partner", audience_id=PARTNERS, connection="partners", segments=["Vip"])
+    project.customers(range(9), "Vip")
+    project.customer("c00008", address(8), "Vip", "News")
+    project.customer("ann", ANN, "Vip", "News", LastName="Zzyzx")
+    project.customer("joann", f"jo{ANN}", "Vip")
+    project.customer("twice", f"{ANN} {ANN}", "Vip")
+    return project
+
+
+@pytest.fixture(scope="session")
+def partners_server() -> Iterator[Emulator]:
+    """The second account."""
     with Emulator.start() as partners:
-        partners.switch(account_id="0123456789abcdef012345678", record_bodies=True)
-        partners.add_audience(PARTNERS)
-        project = Project(tmp_path, mailchimp_emulator)
-        project.more_connections["partners"] = {**project.connection, "api_root": partners.url}
-        project.export("news", audience_id=NEWS, segments=["News"])
-        project.export("partner", audience_id=PARTNERS, connection="partners", segments=["Vip"])
-        project.customers(range(9), "Vip")
-        project.customer("ann", ANN, "Vip", "News", LastName="Zzyzx")
-        project.customer("joann", f"jo{ANN}", "Vip")
-        project.customer("twice", f"{ANN} {ANN}", "Vip")
-        world = World(project, partners)
-        world.run_all()
-        yield world
+        yield partners
+
+
+@pytest.fixture(scope="session")
+def grown(
+    tmp_path_factory: pytest.TempPathFactory, mailchimp_emulator_server: Emulator, partners_server: Emulator
+) -> Grown:
+    """What every test begins with, made once."""
+    emulator, partners = mailchimp_emulator_server, partners_server
+    emulator.reset()
+    emulator.add_audience(AUDIENCE)
+    emulator.add_audience(NEWS)
+    emulator.add_member(NEWS, ANN.upper(), source="Hosted Signup Form", tags=["Club"])
+    partners.reset(switches={"account_id": PARTNERS_ACCOUNT})
+    partners.add_audience(PARTNERS)
+    project = declared(tmp_path_factory.mktemp("grown"), emulator, partners)
+    World(project, partners).run_all()
+    state = project.folder / ".ci_mailchimp"
+    return Grown(state, emulator.state()["audiences"], partners.state()["audiences"])
+
+
+@pytest.fixture
+def world(grown: Grown, tmp_path: Path, mailchimp_emulator: Emulator, partners_server: Emulator) -> World:
+    """Ann is in two audiences of ours in two accounts, and in one where somebody else put her."""
+    mailchimp_emulator.reset(grown.audiences, switches={"record_bodies": True})
+    partners_server.reset(grown.partners, switches={"account_id": PARTNERS_ACCOUNT, "record_bodies": True})
+    shutil.copytree(grown.home, tmp_path / ".ci_mailchimp")
+    return World(declared(tmp_path, mailchimp_emulator, partners_server), partners_server)
 
 
 def traces_of(home: Path, address: str = ANN) -> list[str]:

@@ -31,7 +31,9 @@ def test_a_person_is_erased_in_every_audience_and_every_file(world: Any) -> None
     assert places["ledger"].found == 6, places["ledger"]
     assert "3 members, 3 holds" in places["ledger"].done
     assert places["source"].found == 1
-    assert places["forgotten"].found == 2, "and the customer whose row was rejected, with her address twice in it"
+    assert places["forgotten"].found == 2, (
+        "and the customer whose row was rejected, with her address twice in it"
+    )
     assert places["snapshots"].found > 0
     assert places["frames"].found > 0
 
