@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
@@ -58,7 +58,7 @@ def room_in(folder: Path) -> Iterator[None]:
         if full is None:
             raise
     if full is not None:
-        raise full
+        raise full from None
 
 
 @contextmanager
@@ -104,11 +104,19 @@ def unwritable(error: OSError, folder: Path) -> PipelineError:
     )
 
 
-def publish(work: Path, final: Path, *, rows: Mapping[str, int], facts: Mapping[str, Any]) -> None:
+def publish(
+    work: Path,
+    final: Path,
+    *,
+    rows: Mapping[str, int],
+    facts: Mapping[str, Any],
+    done: Callable[[], object] = lambda: False,
+) -> None:
     """Make the files of *rows* (name → row count) in the draft *work* the folder *final*, with a manifest.
 
     The manifest also holds *facts*, which are JSON values. Other files in the draft are dropped; other
-    files that *final* holds already stay.
+    files that *final* holds already stay. Where *final* is there and *done* says that it is as good (another
+    process was faster), it is left alone: somebody may be reading it.
     """
     files = {name: {"rows": count, "sha256": _sha256(work / name)} for name, count in sorted(rows.items())}
     manifest = json.dumps({"format": FORMAT, "files": files, **facts}, indent=1)
@@ -120,12 +128,22 @@ def publish(work: Path, final: Path, *, rows: Mapping[str, int], facts: Mapping[
             path.chmod(0o600)
         else:
             path.unlink()
-    if not final.exists():
-        work.rename(final)
+    if _took_place(work, final) or done() or _took_place(work, final):
         return
     (final / MANIFEST).unlink(missing_ok=True)  # without it the folder counts as absent
     for name in (*rows, MANIFEST):
         (work / name).rename(final / name)
+
+
+def _took_place(work: Path, final: Path) -> bool:
+    """Rename *work* to *final*, unless a folder with something in it is there."""
+    try:
+        work.rename(final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def load_manifest(folder: Path, *, code: str = "folder_not_good") -> dict[str, Any]:
