@@ -1,5 +1,7 @@
 """``optouts``: who may no longer be mailed, for the source to leave out."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +80,6 @@ def _save(rows: Path, into: Path) -> None:
 
     import polars as pl
 
-    from ci_mailchimp_pipeline.artifacts import unwritable
-
     work = into.with_name(f".{into.name}.partial")
     try:
         try:
@@ -92,7 +92,11 @@ def _save(rows: Path, into: Path) -> None:
         finally:
             work.unlink(missing_ok=True)
     except OSError as error:
-        failure = unwritable(error, into.parent)
+        failure = FixConfigError(
+            "output_not_writable",
+            f"{into} cannot be written ({os.strerror(error.errno or errno.EIO)})",
+            fix="name a file in a folder that exists and that you may write to",
+        )
     else:
         return
     raise failure

@@ -254,8 +254,8 @@ def _read_schedule(form: Any) -> Any:
     return {"kind": "cron", "timezone": "UTC", **form}
 
 
-class Drift(Model):
-    """When the audience is compared with what was written to it."""
+class Times(Model):
+    """When something is done by itself, beside the runs of an export."""
 
     cron: Annotated[Text, AfterValidator(check_cron)] = Field(
         description="Minute, hour, day of month, month, day of week.", examples=["0 4 * * 1"]

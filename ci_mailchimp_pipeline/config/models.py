@@ -13,7 +13,6 @@ from pydantic import (
 
 from ci_mailchimp_pipeline.config.connections import Role
 from ci_mailchimp_pipeline.config.fields import (
-    Drift,
     MergeSource,
     MergeSources,
     Preferences,
@@ -21,6 +20,7 @@ from ci_mailchimp_pipeline.config.fields import (
     Schedule,
     ScheduleForm,
     Segment,
+    Times,
 )
 from ci_mailchimp_pipeline.config.phrases import breach, first_repeated, shown
 from ci_mailchimp_pipeline.config.rules import AUDIENCE_PATTERN, Id, Text, distinct
@@ -134,11 +134,17 @@ class ExportKeys(Model):
         description="No successful run for so many hours is a failed freshness check and an alert.",
         examples=[26],
     )
-    drift: Drift | None = Field(
+    drift: Times | None = Field(
         default=None,
         description="When to compare the audience with what was written to it; without it only "
         "`ci-mailchimp reconcile` does.",
         examples=[{"cron": "0 4 * * 1", "timezone": "Europe/Berlin"}],
+    )
+    opt_outs: Times | None = Field(
+        default=None,
+        description="When to list who may no longer be mailed, for the source to leave out; without it only "
+        "`ci-mailchimp optouts` does.",
+        examples=[{"cron": "0 5 * * *", "timezone": "Europe/Berlin"}],
     )
     enabled: bool = Field(default=True, description="false: the export never runs.")
 

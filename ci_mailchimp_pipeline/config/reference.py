@@ -26,7 +26,7 @@ _SECTIONS = (
     ("A segment", "Segment"),
     ("A merge field", "MergeSource"),
     ("A schedule", "Schedule"),
-    ("Drift", "Drift"),
+    ("Times", "Times"),
     ("Guards", "Guards"),
     ("An alert", "Alert"),
 )

@@ -18,6 +18,12 @@ from ci_mailchimp_pipeline.orchestration.attempts import Pace
 from ci_mailchimp_pipeline.orchestration.deaths import deaths_sensor
 from ci_mailchimp_pipeline.orchestration.drift import drift_asset, drift_key, drift_name, drift_schedule
 from ci_mailchimp_pipeline.orchestration.freshness import freshness_checks, freshness_sensors
+from ci_mailchimp_pipeline.orchestration.opt_outs import (
+    opt_outs_asset,
+    opt_outs_key,
+    opt_outs_name,
+    opt_outs_schedule,
+)
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
 from ci_mailchimp_pipeline.orchestration.sensors import (
@@ -37,12 +43,12 @@ RESERVED = (RUN_ALL, READ_UPSTREAM, GROUP)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """What one export is to Dagster."""
+    """What one export is to Dagster. ``timed``: what else is done by itself, and when."""
 
     assets: list[dg.AssetsDefinition]
     checks: list[dg.AssetChecksDefinition]
     job: dg.JobDefinition
-    drift_job: dg.JobDefinition | None
+    timed: list[tuple[dg.JobDefinition, dg.ScheduleDefinition]]
 
 
 def export_job(config: Config, export: Export, upstream: Upstream = UPSTREAM) -> dg.JobDefinition:
@@ -65,12 +71,19 @@ def _made(config: Config, export: Export, upstream: Upstream, reading: list[dg.A
         of=export.id,
     )
     alone = dg.Definitions(assets=[*reading, *assets], asset_checks=checks, jobs=[job])
-    drift = drift_asset(config, export)
+    drift, opt_outs = drift_asset(config, export), opt_outs_asset(config, export)
+    timed = []
+    if export.drift:
+        compares = _drift_job(config, export, drift)
+        timed.append((compares, drift_schedule(config, export, compares)))
+    if export.opt_outs:
+        lists = _opt_outs_job(config, export, opt_outs)
+        timed.append((lists, opt_outs_schedule(config, export, lists)))
     return _Made(
-        assets=[*assets, drift],
+        assets=[*assets, drift, opt_outs],
         checks=checks,
         job=alone.resolve_job_def(export.id),
-        drift_job=_drift_job(config, export, drift) if export.drift else None,
+        timed=timed,
     )
 
 
@@ -83,6 +96,12 @@ def _drift_job(config: Config, export: Export, asset: dg.AssetsDefinition) -> dg
     name = drift_name(export)
     told = f"{export.display_name}: does the audience still hold what was written to it?"
     job = _job(config, name, [drift_key(export)], told, of=export.id)
+    return dg.Definitions(assets=[asset], jobs=[job]).resolve_job_def(name)
+
+
+def _opt_outs_job(config: Config, export: Export, asset: dg.AssetsDefinition) -> dg.JobDefinition:
+    name, told = opt_outs_name(export), f"{export.display_name}: who may no longer be mailed?"
+    job = _job(config, name, [opt_outs_key(export)], told, of=export.id)
     return dg.Definitions(assets=[asset], jobs=[job]).resolve_job_def(name)
 
 
@@ -114,7 +133,8 @@ def build_definitions(
         FixConfigError: ``bad_seconds``, ``reserved_id``.
     """
     exports = runnable(config)
-    reserved = {*RESERVED, *(drift_name(export) for export in exports)}
+    besides = (name(export) for export in exports for name in (drift_name, opt_outs_name))
+    reserved = {*RESERVED, *besides}
     if taken := [export.id for export in exports if export.id in reserved]:
         raise FixConfigError(
             "reserved_id",
@@ -148,10 +168,9 @@ def build_definitions(
             sensors.append(catch_up_sensor(watch, export, calendar, made[export.id].job))
         else:
             sensors.append(refresh_sensor(watch, glance, export, made[export.id].job))
-    for export in exports:
-        if job := made[export.id].drift_job:
-            jobs.append(job)
-            schedules.append(drift_schedule(config, export, job))
+    for job, schedule in (timed for each in made.values() for timed in each.timed):
+        jobs.append(job)
+        schedules.append(schedule)
     return dg.Definitions(
         assets=[*reading, *(asset for each in made.values() for asset in each.assets)],
         jobs=jobs,

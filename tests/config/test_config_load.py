@@ -24,7 +24,7 @@ from ci_mailchimp_pipeline.config import (
     find_config,
     load_config,
 )
-from ci_mailchimp_pipeline.config.fields import Drift
+from ci_mailchimp_pipeline.config.fields import Times
 from ci_mailchimp_pipeline.errors import FixConfigError, Place
 
 LoadText = Callable[..., Config]
@@ -67,6 +67,7 @@ exports:
     guards: {max_exit_percent: null, max_growth_percent: 150}
     fresh_within_hours: 26
     drift: {cron: "0 4 * * 1", timezone: Europe/Berlin}
+    opt_outs: {cron: "0 5 * * *"}
     enabled: off
 alerts:
   - {to: {env: ALERT_URL}, on: [failed]}
@@ -127,7 +128,8 @@ def test_every_key_reaches_its_model(load_text: LoadText) -> None:
         "create_merge_fields": True,
         "guards": Guards(max_exit_percent=None, max_rejected_percent=10, max_growth_percent=150),
         "fresh_within_hours": 26,
-        "drift": Drift(cron="0 4 * * 1", timezone="Europe/Berlin"),
+        "drift": Times(cron="0 4 * * 1", timezone="Europe/Berlin"),
+        "opt_outs": Times(cron="0 5 * * *", timezone="UTC"),
         "enabled": False,
     }
     assert config.alerts == (
