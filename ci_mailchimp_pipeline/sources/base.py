@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -214,8 +215,7 @@ def take_snapshot(
             if not _is_still(source, version):
                 continue
             facts, rows = _facts(work, version, needs, memory_limit)
-            if not _existing(final):  # another process may have been faster
-                publish(work, final, rows=rows, facts=facts)
+            publish(work, final, rows=rows, facts=facts, done=partial(_existing, final))
             return load_snapshot(final)
     raise RunLaterError(
         "source_changing",

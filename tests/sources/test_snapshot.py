@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ci_mailchimp_pipeline import artifacts
 from ci_mailchimp_pipeline.artifacts import unwritable
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
 from ci_mailchimp_pipeline.sources.base import Needs, NotReady, load_snapshot, prune, take_snapshot
@@ -251,3 +252,26 @@ def test_a_full_disk_means_run_later(tmp_path: Path) -> None:
     error = unwritable(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
 
     assert (error.code, error.exit_code) == ("disk_full", 4)
+
+
+def test_snapshot_of_a_faster_process_is_used_and_left_alone(
+    make_source: Make, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two processes that read one refresh at once, the second neither touches nor unmakes the first's files."""
+    sha256, begun = artifacts._sha256, []
+    others: list[tuple[Path, int]] = []
+
+    def slow(path: Path) -> str:
+        if not begun:  # about to publish: the other process reads and publishes all of it now
+            begun.append(path)
+            others.extend(files(take_snapshot(make_source(), NEEDS, base).folder))
+        return sha256(path)
+
+    def files(folder: Path) -> list[tuple[Path, int]]:
+        return sorted((path, path.stat().st_ino) for path in folder.iterdir())
+
+    monkeypatch.setattr(artifacts, "_sha256", slow)
+    snapshot = take_snapshot(make_source(), NEEDS, base)
+
+    assert others
+    assert files(snapshot.folder) == others
