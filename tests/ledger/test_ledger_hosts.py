@@ -1,0 +1,126 @@
+"""Several processes and one ledger: who was asleep writes nothing, and whoever comes at once takes turns."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from harness import AUDIENCE, Project, address, key
+from ledger.programs import SHORT, person
+
+from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.ledger import open_ledger
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60  # seconds; a hundredth of it where nothing else runs
+ROUNDS = {"postgresql": 20, "sqlite": 5}
+
+
+def start(*arguments):
+    """Start a program of ``programs.py``."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "ledger" / "programs.py", *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )  # fmt: skip
+
+
+def taken_over(ledger, audience):
+    """The lease of *audience*, as soon as its holder gave no sign of life for long enough."""
+    deadline, pause = time.monotonic() + PATIENCE, threading.Event()
+    while time.monotonic() < deadline:
+        lease = ledger.lease(audience, "host:2")
+        try:
+            return lease.__enter__()
+        except RunLaterError as busy:
+            assert busy.code == "audience_busy"  # noqa: PT017  # and nothing else
+        pause.wait(SHORT / 10)
+    raise AssertionError("the lease never ended")
+
+
+def test_a_holder_that_was_asleep_writes_nothing_over_its_successor(home, new_url, people, read):
+    """A process stopped past its lease is replaced; awake again, every write of it is refused."""
+    holder = start("holder", home, new_url or "")
+    os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
+    with open_ledger(home, new_url) as ledger:
+        audience = ledger.audience("account-1", "a1b2c3d4e5")
+        lease = taken_over(ledger, audience)
+        try:
+            ledger.record(lease, [person(3)], export="vip")
+            os.kill(holder.pid, signal.SIGCONT)
+            said, _ = holder.communicate(timeout=PATIENCE)
+            ledger.record(lease, [person(4)], export="vip")
+        finally:
+            lease.__exit__(None, None, None)
+
+        assert said.split() == ["lease_lost"] * 5
+        assert holder.returncode == 0
+        found = [row["customer_id"] for row in read(ledger, audience, "members")]
+        assert found == ["C1", "C3", "C4"]
+        assert read(ledger, audience, "tags") == []
+
+
+@pytest.fixture
+def project(tmp_path, mailchimp_emulator, new_url):
+    """A project whose ledger is on either database."""
+    mailchimp_emulator.add_audience(AUDIENCE)
+    project = Project(tmp_path, mailchimp_emulator)
+    if new_url:
+        project.environ["CI_MAILCHIMP_LEDGER"] = new_url
+    return project
+
+
+@pytest.fixture
+def pair(project):
+    """Two processes that run the project's export when they are told to."""
+    url = project.environ.get("CI_MAILCHIMP_LEDGER", "")
+    project.write()
+    runners = [start("runner", project.folder, project.emulator.url, url) for _ in range(2)]
+    for runner in runners:
+        assert runner.stdout.readline() == "ready\n"
+    yield runners
+    for runner in runners:
+        runner.kill()
+        runner.communicate()
+
+
+def held(project, tmp_path):
+    """Hash and customer of everybody whom the ledger holds under the export's tag."""
+    with project.ledger() as ledger:
+        (audience,) = ledger.audiences()
+        files = ledger.export_state(audience.id, tmp_path / "held")
+    holds = pl.read_parquet(files.holds).join(pl.read_parquet(files.members), on="subscriber_hash")
+    return {(row["subscriber_hash"], row["customer_id"], *row["tags"]) for row in holds.iter_rows(named=True)}
+
+
+@pytest.mark.slow
+def test_two_processes_started_together_end_exact(project, pair, tmp_path):
+    """Time and again two runs at once: one comes after the other or is told to, and nothing is wrong at the end."""
+    codes = []
+    for turn in range(ROUNDS["postgresql" if "CI_MAILCHIMP_LEDGER" in project.environ else "sqlite"]):
+        project.customers([10 * turn + number for number in range(5)])
+        if turn:
+            project.leave(f"c{10 * (turn - 1):05}")
+            project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
+        project.write()
+        for runner in pair:
+            runner.stdin.write("0\n")
+            runner.stdin.flush()
+        ends = [json.loads(runner.stdout.readline()) for runner in pair]
+        codes += [end["code"] for end in ends if end["code"]]
+        assert "success" in [end["status"] for end in ends], ends
+
+    wanted = project.segments["Vip"]
+    tagged = {name for name, member in project.members().items() if member["tags"]}
+    assert set(codes) <= {"audience_busy"}
+    assert tagged == {project.people[customer]["EMail"] for customer in wanted}
+    assert held(project, tmp_path) == {
+        (key(project.people[customer]["EMail"]), customer, "Vip") for customer in wanted
+    }
+    assert project.plan().writes == 0
