@@ -15,12 +15,12 @@ from pathlib import Path
 
 import click
 
+from ci_mailchimp_pipeline.cli.leash import GRACE_SECONDS
 from ci_mailchimp_pipeline.cli.options import config_option, failing_in_words
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
 
 PORT = 3000
 READY_SECONDS = 300  # a page takes 20 s to come up where nothing else runs
-GRACE_SECONDS = 20  # for runs to record what is in flight; a request of ours takes 5 s
 LAST_SECONDS = 5
 LOOK_SECONDS = 0.3
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (what a person may ask for, and where it answers)
@@ -73,7 +73,7 @@ class _Dagster:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds the page."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return _url(self.host, self.port)
 
     def wait_until_ready(self, enough: threading.Event) -> bool:
         """Return when the page answers; False when somebody had *enough* before.
@@ -151,28 +151,36 @@ def _dagster(file: Path, home: Path, host: str, port: int) -> Iterator[_Dagster]
     """Start Dagster over *file* with its records below *home*; it ends with the context, all of it."""
     from ci_mailchimp_pipeline.orchestration.home import PRIVATE, WORKSPACE, prepare_home
 
-    folder = prepare_home(home)
+    folder, here = prepare_home(home), _EVERYWHERE.get(host, host)
     click.echo(f"starting Dagster over {file}, with its state in {home}", err=True)
     process = subprocess.Popen(  # noqa: S603  (a list, no shell)
         [
-            sys.executable, "-W", "ignore:Function `dev_command` is superseded", "-m", "dagster", "dev",
+            sys.executable, "-W", "ignore:Function `dev_command` is superseded",
+            "-m", "ci_mailchimp_pipeline.cli.leash", "dagster", "dev",
             "--workspace", str(WORKSPACE), "--host", host, "--port", str(port), "--log-level", "warning",
         ],
-        env=_environment(os.environ, file, folder),
-        stdin=subprocess.DEVNULL,
+        env=_environment(os.environ, file, folder, _url(here, port)),
+        stdin=subprocess.PIPE,  # nothing is ever written: it closes when we are gone, killed or not
         stdout=sys.stderr,
         umask=PRIVATE,
         start_new_session=True,  # Ctrl-C reaches us alone, and we end them in their order
     )  # fmt: skip
-    dagster = _Dagster(process=process, host=_EVERYWHERE.get(host, host), port=port)
+    dagster = _Dagster(process=process, host=here, port=port)
     try:
         yield dagster
     finally:
         dagster.stop()
 
 
-def _environment(environ: Mapping[str, str], file: Path, folder: Path) -> dict[str, str]:
-    return {**environ, "DAGSTER_HOME": str(folder), "CI_MAILCHIMP_CONFIG": str(file)}
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _environment(environ: Mapping[str, str], file: Path, folder: Path, page: str) -> dict[str, str]:
+    """What Dagster is told; alerts link to *page* unless somebody said how people reach it."""
+    from ci_mailchimp_pipeline.alerts.message import PAGE
+
+    return {PAGE: page, **environ, "DAGSTER_HOME": str(folder), "CI_MAILCHIMP_CONFIG": str(file)}
 
 
 def _complain(file: Path) -> bool:

@@ -105,7 +105,7 @@ def start(terminal: Any, tmp_path: Path) -> Iterator[Callable[..., Up]]:
 
 @pytest.mark.slow
 def test_up_brings_the_page_up_and_sigterm_ends_all_of_it(terminal: Any, start: Callable[..., Up]) -> None:
-    """The page knows the export's job; afterwards no process is left, and the home is private."""
+    """The page knows the export's job, and runs know the page; afterwards no process is left, the home is private."""
     up = start()
     url = up.url()
 
@@ -113,10 +113,12 @@ def test_up_brings_the_page_up_and_sigterm_ends_all_of_it(terminal: Any, start: 
     with urlopen(f"{url}/server_info", timeout=30) as answer:
         assert "dagster_version" in json.load(answer)
     up.look()
+    told = {child.environ().get("CI_MAILCHIMP_PAGE") for child in up.seen.values()}
     up.process.send_signal(signal.SIGTERM)
     code = up.process.wait(STOPS_WITHIN)
 
     assert location["__typename"] == "RepositoryLocation"
+    assert told == {url}
     assert "vip" in {job["name"] for job in location["repositories"][0]["pipelines"]}
     assert (code, up.left()) == (0, [])
     assert len(up.seen) >= 4
@@ -156,6 +158,21 @@ def test_broken_file_keeps_no_page_from_coming_up_and_a_dead_part_ends_all(
     assert (code, up.left()) == (4, [])
     assert "ended by itself" in up.errors.read_text()
     assert settings.read_text(encoding="utf-8") == "telemetry: {enabled: false}  # mine\n"
+
+
+@pytest.mark.slow
+def test_killed_up_leaves_nothing_behind(start: Callable[..., Up]) -> None:
+    """SIGKILL lets it end nothing itself: page, daemon and code server notice, and end by themselves."""
+    up = start()
+    up.url()
+
+    up.process.kill()
+    deadline = time.monotonic() + STOPS_WITHIN
+    while up.left() and time.monotonic() < deadline:
+        os.sched_yield()
+
+    assert len(up.seen) >= 4
+    assert up.left() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
