@@ -40,8 +40,30 @@ _RULES: tuple[tuple[str, RefusalKind, str], ...] = (
     ("already a list member", "temporary", "contact_exists"),
     ("member exists", "temporary", "contact_exists"),
 )
+# What is wrong with the request itself, whoever it is about: the same for everybody, so that a run had better end.
+_OUR_FAULT = ("maximum allowed member items exceeded", "schema describes", "json parse error")
+MEANINGS = {
+    "compliance": "the person unsubscribed, bounced or is under review: only they can sign up again",
+    "forgotten": "permanently deleted in Mailchimp: only the person can sign up again",
+    "fake_address": "Mailchimp thinks that the address is not a real one",
+    "malformed_email": "the address is none that Mailchimp takes",
+    "too_many_signups": "the address joined many audiences lately",
+    "invalid_merge_value": "a value does not fit its merge field",
+    "contact_exists": "Mailchimp says that the member is there already",
+    "address_unchanged": "Mailchimp answered a change of address with the old one",
+    "no_answer": "Mailchimp's answer did not name the row",
+    "tag_refused": "Mailchimp did not take a tag",
+    "unknown_refusal": "a text that nobody has seen before",
+}
+"""What each code means, in words."""
 _MERGE_TAG = re.compile(r"[A-Z][A-Z0-9_]{0,49}")
 _ADDRESS_FIELDS = frozenset({"EMAIL", "EMAIL_ADDRESS", "EMAIL ADDRESS"})
+
+
+def is_our_fault(*, title: str, text: str, named: str | None) -> bool:
+    """Whether a refusal of one person's request would meet everybody's; one that names a field is theirs."""
+    said = f"{title} {text}".lower()
+    return not named and any(fragment in said for fragment in _OUR_FAULT)
 
 
 def classify(

@@ -14,7 +14,7 @@ from house.pages import PACKAGE, PAGES, ROOT, Block, blocks, modules
 from ci_mailchimp_pipeline.cli.app import app
 from ci_mailchimp_pipeline.config import load_config
 from ci_mailchimp_pipeline.frame.reasons import REASONS
-from ci_mailchimp_pipeline.mailchimp.refusals import _RULES
+from ci_mailchimp_pipeline.mailchimp.refusals import _RULES, MEANINGS
 from ci_mailchimp_pipeline.sync.upserts import NOT_WRITABLE
 
 EXIT_CODES = {
@@ -105,9 +105,7 @@ def test_every_reason_is_documented() -> None:
         *REASONS,
         *NOT_WRITABLE,
         *(code for _, _, code in _RULES),
-        "unknown_refusal",
-        "no_answer",
-        "address_unchanged",
+        *MEANINGS,
     }
     reasons |= {"opted_out_before_move"}
 

@@ -20,7 +20,7 @@ from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, u
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, seconds
 from ci_mailchimp_pipeline.mailchimp.endpoints.members import member_status
 from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
-from ci_mailchimp_pipeline.mailchimp.refusals import Refusal, classify
+from ci_mailchimp_pipeline.mailchimp.refusals import Refusal, classify, is_our_fault
 
 
 class _Error(msgspec.Struct):
@@ -191,6 +191,8 @@ def _moved(reply: Reply[_Member], new_hash: bytes) -> MoveAnswer:
     if reply.status != HTTPStatus.BAD_REQUEST or problem is None:
         raise reply.refused()
     named = next((entry.field for entry in problem.errors or () if entry.field), None)
+    if is_our_fault(title=problem.title or "", text=problem.text, named=named):
+        raise reply.refused()
     refusal = classify(subscriber_hash=new_hash, title=problem.title or "", text=problem.text, named=named)
     return MoveAnswer(
         kind="address_taken" if refusal.code == "contact_exists" else "refused", refusal=refusal
