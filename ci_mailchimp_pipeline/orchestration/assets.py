@@ -12,6 +12,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineE
 from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
 from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
+from ci_mailchimp_pipeline.orchestration.pools import pool_of
 from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.session import current_session
 from ci_mailchimp_pipeline.orchestration.tags import UNATTENDED, complete_tags, outcome_told
@@ -131,7 +132,7 @@ def export_assets(config: Config, export: Export, upstream: Upstream = UPSTREAM)
         owners=owners(export),
         description=sync_description(config, export),
         check_specs=checks.sync_check_specs(export),
-        pool=f"mailchimp_{connection.id}",
+        pool=pool_of(connection.id),
     )
     def mailchimp_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Made]:
         claim(context)

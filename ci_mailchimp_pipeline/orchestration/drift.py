@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.orchestration import folders
 from ci_mailchimp_pipeline.orchestration.describe import owners
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, guarded
+from ci_mailchimp_pipeline.orchestration.pools import pool_of
 from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.session import current_session
 from ci_mailchimp_pipeline.orchestration.tags import (
@@ -69,7 +70,7 @@ def drift_asset(config: Config, export: Export) -> dg.AssetsDefinition:
                 CHECK, asset=key, description="Mailchimp holds what the ledger says that it holds."
             )
         ],
-        pool=f"mailchimp_{connection.id}",
+        pool=pool_of(connection.id),
     )
     def mailchimp_drift(
         context: dg.AssetExecutionContext, config: DriftConfig

@@ -1,6 +1,7 @@
 """Runs in this process, on the same Dagster instance that the page shows."""
 
 import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,10 +15,12 @@ from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
 from ci_mailchimp_pipeline.orchestration.drift import ASSET, DriftConfig
 from ci_mailchimp_pipeline.orchestration.home import dagster_home, prepare_home, private_files
 from ci_mailchimp_pipeline.orchestration.jobs import drift_job, export_job
+from ci_mailchimp_pipeline.orchestration.pools import waiting_told
 from ci_mailchimp_pipeline.orchestration.processes import bury_dead_runs
 from ci_mailchimp_pipeline.orchestration.records import Records
 from ci_mailchimp_pipeline.orchestration.session import Session, attended
 from ci_mailchimp_pipeline.orchestration.tags import CLI, DRY_RUN, TRIGGER, given_tags
+from ci_mailchimp_pipeline.pipeline.planning import connection_of
 from ci_mailchimp_pipeline.pipeline.reconciling import DriftReport
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import why_not
@@ -52,10 +55,15 @@ def run_export(
     if reason := why_not(config, export):
         return Report(export=export.id, status="skipped", dry_run=chosen.dry_run, skipped_because=reason)
     dry_run = chosen.dry_run or config.sandbox
-    job = export_job(config, export)
-    with Records(dagster_home(config.home)) as records, attended(session):
+    job, run_id = export_job(config, export), str(uuid.uuid4())
+    with (
+        Records(dagster_home(config.home)) as records,
+        attended(session),
+        waiting_told(instance, connection_of(config, export).id, run_id, session.on_step),
+    ):
         result = job.execute_in_process(
             instance=instance,
+            run_id=run_id,
             raise_on_error=False,
             tags={
                 **given_tags(config, export.id),

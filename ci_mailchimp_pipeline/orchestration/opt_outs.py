@@ -14,6 +14,7 @@ from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.orchestration import folders
 from ci_mailchimp_pipeline.orchestration.describe import owners
 from ci_mailchimp_pipeline.orchestration.failures import Step, guarded
+from ci_mailchimp_pipeline.orchestration.pools import pool_of
 from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.tags import (
     BY_SCHEDULE,
@@ -52,7 +53,7 @@ def opt_outs_asset(config: Config, export: Export) -> dg.AssetsDefinition:
         owners=owners(export),
         description=f"Customers whom audience `{export.audience_id}` may no longer mail: unsubscribed, bounced, or "
         "archived by somebody else. For the source to leave out of its segments. No address is in it.",
-        pool=f"mailchimp_{connection.id}",
+        pool=pool_of(connection.id),
     )
     def opt_outs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         claim(context)
