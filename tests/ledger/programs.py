@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 from harness import Project
 
 from ci_mailchimp_pipeline.config import Config, load_config
@@ -19,6 +21,7 @@ from ci_mailchimp_pipeline.ledger import Acknowledged, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.process import this_process
 
+ROOT = Path(__file__).parents[2]
 ACCOUNT, AUDIENCE = "account-1", "a1b2c3d4e5"
 SHORT = 0.5  # seconds a lease of the holder lives
 
@@ -46,6 +49,32 @@ class AfterWrite:
 
         client.call = watched  # type: ignore[method-assign]
         return client
+
+
+def start(*arguments: object) -> "subprocess.Popen[str]":
+    """Start one of these programs."""
+    return subprocess.Popen(
+        [sys.executable, __file__, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )  # fmt: skip
+
+
+def runner(project: Project) -> "subprocess.Popen[str]":
+    """Start a runner of *project*, which is written, and wait until it is ready."""
+    url = project.environ.get("CI_MAILCHIMP_LEDGER", "")
+    process = start("runner", project.folder, project.emulator.url, url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def held(project: Project, into: Path) -> set[tuple[Any, ...]]:
+    """Hash, customer and tags of everybody whom the ledger holds, of all exports together."""
+    with project.ledger() as ledger:
+        (audience,) = ledger.audiences()
+        files = ledger.export_state(audience.id, into)
+    holds = pl.read_parquet(files.holds).join(pl.read_parquet(files.members), on="subscriber_hash")
+    return {(row["subscriber_hash"], row["customer_id"], *row["tags"]) for row in holds.iter_rows(named=True)}
 
 
 def person(number: int) -> Acknowledged:
@@ -89,15 +118,26 @@ class Written(Project):
 
 
 def run(folder: str, emulator: str, url: str) -> None:
-    """For each line of the input run the export and print how it ended; killed after that many writes, if any."""
+    """For each line of the input run the export, and print how it ended.
+
+    The line says what happens after which write: ``0`` nothing, ``die 2`` SIGKILL, ``wait 2`` a word on the
+    output, and the run goes on with the next line of the input.
+    """
     project = Written(Path(folder), SimpleNamespace(url=emulator))  # type: ignore[arg-type]
     if url:
         project.environ["CI_MAILCHIMP_LEDGER"] = url
+
+    def wait() -> None:
+        print("waiting", flush=True)
+        sys.stdin.readline()
+
     print("ready", flush=True)
-    for line in sys.stdin:
-        dying = AfterWrite(int(line), lambda: os.kill(os.getpid(), signal.SIGKILL))
-        report = project.run(client=dying)
-        print(json.dumps({"status": report.status, "code": report.error and report.error.code}), flush=True)
+    while line := sys.stdin.readline():
+        what, _, number = line.strip().rpartition(" ")
+        then = wait if what == "wait" else lambda: os.kill(os.getpid(), signal.SIGKILL)
+        report = project.run(client=AfterWrite(int(number), then))
+        code, exit_code = (report.error.code, report.error.exit_code) if report.error else (None, 0)
+        print(json.dumps({"status": report.status, "code": code, "exit_code": exit_code}), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,32 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
-import polars as pl
 import pytest
 from harness import AUDIENCE, Project, address, key
-from ledger.programs import SHORT, person
+from ledger.programs import SHORT, held, person, runner, start
 
 from ci_mailchimp_pipeline.errors import RunLaterError
 from ci_mailchimp_pipeline.ledger import open_ledger
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds; a hundredth of it where nothing else runs
 ROUNDS = {"postgresql": 20, "sqlite": 5}
-
-
-def start(*arguments):
-    """Start a program of ``programs.py``."""
-    return subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "ledger" / "programs.py", *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-    )  # fmt: skip
 
 
 def taken_over(ledger, audience):
@@ -79,24 +65,12 @@ def project(tmp_path, mailchimp_emulator, new_url):
 @pytest.fixture
 def pair(project):
     """Two processes that run the project's export when they are told to."""
-    url = project.environ.get("CI_MAILCHIMP_LEDGER", "")
     project.write()
-    runners = [start("runner", project.folder, project.emulator.url, url) for _ in range(2)]
-    for runner in runners:
-        assert runner.stdout.readline() == "ready\n"
+    runners = [runner(project) for _ in range(2)]
     yield runners
-    for runner in runners:
-        runner.kill()
-        runner.communicate()
-
-
-def held(project, tmp_path):
-    """Hash and customer of everybody whom the ledger holds under the export's tag."""
-    with project.ledger() as ledger:
-        (audience,) = ledger.audiences()
-        files = ledger.export_state(audience.id, tmp_path / "held")
-    holds = pl.read_parquet(files.holds).join(pl.read_parquet(files.members), on="subscriber_hash")
-    return {(row["subscriber_hash"], row["customer_id"], *row["tags"]) for row in holds.iter_rows(named=True)}
+    for started in runners:
+        started.kill()
+        started.communicate()
 
 
 @pytest.mark.slow
@@ -109,10 +83,10 @@ def test_two_processes_started_together_end_exact(project, pair, tmp_path):
             project.leave(f"c{10 * (turn - 1):05}")
             project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
         project.write()
-        for runner in pair:
-            runner.stdin.write("0\n")
-            runner.stdin.flush()
-        ends = [json.loads(runner.stdout.readline()) for runner in pair]
+        for process in pair:
+            process.stdin.write("0\n")
+            process.stdin.flush()
+        ends = [json.loads(process.stdout.readline()) for process in pair]
         codes += [end["code"] for end in ends if end["code"]]
         assert "success" in [end["status"] for end in ends], ends
 
@@ -120,7 +94,7 @@ def test_two_processes_started_together_end_exact(project, pair, tmp_path):
     tagged = {name for name, member in project.members().items() if member["tags"]}
     assert set(codes) <= {"audience_busy"}
     assert tagged == {project.people[customer]["EMail"] for customer in wanted}
-    assert held(project, tmp_path) == {
+    assert held(project, tmp_path / "held") == {
         (key(project.people[customer]["EMail"]), customer, "Vip") for customer in wanted
     }
     assert project.plan().writes == 0

@@ -15,6 +15,7 @@ from ci_mailchimp_pipeline.ledger import (
     Moved,
     Refused,
     Released,
+    Renamed,
     Retagged,
     Suppressed,
     open_ledger,
@@ -62,6 +63,8 @@ class Model:
             case Suppressed():
                 created = member["created_by_us"] if member else 0
                 self.members[row.subscriber_hash] = self.member(row, "suppressed", created)
+            case Renamed() if member:
+                member["customer_id"] = row.customer_id
             case Retagged():
                 if key in self.holds:
                     gone = {name.lower() for name in (*row.added, *row.removed)}
@@ -130,6 +133,7 @@ records = st.one_of(
     ),
     st.builds(Suppressed, subscriber_hash=hashes, address=texts, customer_id=texts, reason=texts),
     st.builds(Moved, old_hash=hashes, subscriber_hash=hashes, address=texts, customer_id=texts),
+    st.builds(Renamed, subscriber_hash=hashes, customer_id=texts),
     st.builds(Retagged, subscriber_hash=hashes, added=tags, removed=tags),
     st.builds(Released, subscriber_hash=hashes),
     st.builds(Archived, subscriber_hash=hashes, archived_at=st.just(2.0)),
