@@ -74,6 +74,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed:
+    """The member is another customer now, for whom nothing has to be sent; who is no member stays none."""
+
+    subscriber_hash: bytes = dataclasses.field(repr=False)
+    customer_id: str = dataclasses.field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retagged:
     """This export's hold on the member gains and loses tags; without a hold nothing changes.
 
@@ -102,7 +110,7 @@ class Archived:
     archived_at: float
 
 
-Record = Acknowledged | Refused | Suppressed | Moved | Retagged | Released | Archived
+Record = Acknowledged | Refused | Suppressed | Moved | Renamed | Retagged | Released | Archived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

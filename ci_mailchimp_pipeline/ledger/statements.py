@@ -22,6 +22,7 @@ from ci_mailchimp_pipeline.ledger.records import (
     Record,
     Refused,
     Released,
+    Renamed,
     Retagged,
     Suppressed,
 )
@@ -50,6 +51,7 @@ SQL = {
         UPDATE member SET state = 'archived_by_us', reason = NULL, archived_at = :archived_at,
             changed_at = :changed_at
         WHERE {_AT}""",
+    "member_renamed": f"UPDATE member SET customer_id = :customer_id WHERE {_AT}",
     "member_known": f"SELECT 1 FROM member WHERE {_AT}",
     "member_moved": f"""
         UPDATE member SET subscriber_hash = :new_hash, address = :address, customer_id = :customer_id,
@@ -114,6 +116,7 @@ class Recorder:
             Refused: self._refused,
             Suppressed: self._suppressed,
             Moved: self._moved,
+            Renamed: self._renamed,
             Retagged: self._retagged,
             Released: self._released,
             Archived: self._archived,
@@ -185,6 +188,9 @@ class Recorder:
             self._run("member_moved", [row])
             for table in ("hold", "foreign_tag"):
                 self._run(f"rekey_{table}", [(record.subscriber_hash, *old)])
+
+    def _renamed(self, records: list[Renamed]) -> None:
+        self._run("member_renamed", [(r.customer_id, self._audience, r.subscriber_hash) for r in records])
 
     def _retagged(self, records: list[Retagged]) -> None:
         held = self._held_tags({record.subscriber_hash for record in records})

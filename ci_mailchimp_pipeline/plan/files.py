@@ -98,8 +98,9 @@ def _queries(settings: PlanSettings) -> dict[str, str]:
         "suppressed": """
             SELECT w.subscriber_hash, f.email_address, w.customer_id, w.reason
             FROM routed_here w JOIN frame_here f USING (subscriber_hash)
-            WHERE w.op = 'suppressed' AND w.reason = w.seen
-              AND (w.known_as IS DISTINCT FROM 'suppressed' OR w.known_reason IS DISTINCT FROM w.reason)
+            WHERE (w.op = 'suppressed' AND w.reason = w.seen
+                   AND (w.known_as IS DISTINCT FROM 'suppressed' OR w.known_reason IS DISTINCT FROM w.reason OR w.renamed))
+               OR (w.op IN ('unchanged', 'tag') AND w.renamed)
             ORDER BY w.subscriber_hash
         """,
     }

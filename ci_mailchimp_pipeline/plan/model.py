@@ -158,7 +158,10 @@ class Plan:
 
     @property
     def suppressed(self) -> Path:
-        """People not sent, with the reason; only those the ledger does not know as such yet."""
+        """What is only remembered: people not sent, with the reason, and (without one) members of another customer.
+
+        Only those the ledger does not know as such yet.
+        """
         return self.folder / "suppressed"
 
     @property

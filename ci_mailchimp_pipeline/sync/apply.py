@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from ci_mailchimp_pipeline.config import Export
-from ci_mailchimp_pipeline.ledger import Lease, Ledger, Suppressed
+from ci_mailchimp_pipeline.ledger import Lease, Ledger, Renamed, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Tag
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.plan.model import Counts, Plan
-from ci_mailchimp_pipeline.sync.batches import batches_of, rows_of
+from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
 from ci_mailchimp_pipeline.sync.leaving import let_go
 from ci_mailchimp_pipeline.sync.moves import as_new_members, send_moves
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
@@ -20,7 +20,7 @@ from ci_mailchimp_pipeline.sync.tally import Tally
 from ci_mailchimp_pipeline.sync.upserts import send_upserts
 from ci_mailchimp_pipeline.sync.writer import Writer
 
-SUPPRESSED_AT_ONCE = 5_000  # rows per commit; nothing is sent for them
+REMEMBERED_AT_ONCE = 5_000  # rows per commit; nothing is sent for them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +74,8 @@ def apply_plan(
         unfinished_since=unfinished_since,
         progress=progress,
     )
-    for batch in batches_of(rows_of(plan.suppressed), SUPPRESSED_AT_ONCE):
-        writer.record(
-            *(
-                Suppressed(
-                    subscriber_hash=row["subscriber_hash"],
-                    address=row["email_address"],
-                    customer_id=row["customer_id"],
-                    reason=row["reason"],
-                )
-                for row in batch
-            )
-        )
+    for batch in batches_of(rows_of(plan.suppressed), REMEMBERED_AT_ONCE):
+        writer.record(*map(_remembered, batch))
     if not plan.writes_nothing:
         _adopt(writer, tags)
         ledger.begin_writing(run_id, export.id, lease=lease, mailchimp_time=began)
@@ -100,6 +90,17 @@ def apply_plan(
         suppressed_reasons=dict(+tally.suppressed),
         refused_reasons=dict(+tally.refused),
         warnings=dict(+tally.warnings),
+    )
+
+
+def _remembered(row: Row) -> Suppressed | Renamed:
+    if row["reason"] is None:
+        return Renamed(subscriber_hash=row["subscriber_hash"], customer_id=row["customer_id"])
+    return Suppressed(
+        subscriber_hash=row["subscriber_hash"],
+        address=row["email_address"],
+        customer_id=row["customer_id"],
+        reason=row["reason"],
     )
 
 

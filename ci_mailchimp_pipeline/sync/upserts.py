@@ -66,7 +66,7 @@ def _send(writer: Writer, batch: list[Row]) -> Outcome:
             ours = created or writer.may_be_ours(
                 repeated=answer.repeated, created_at=member.timestamp_opt, source=member.source
             )
-            records.append(_accept(writer, row, outcome, status=member.status, ours=ours))
+            records.append(_accept(writer, row, outcome, status=member.status, ours=ours, created=created))
     for refusal in answer.refused:
         row = asked.pop(refusal.subscriber_hash, None) if refusal.subscriber_hash else None
         if row is not None:
@@ -103,7 +103,7 @@ def _body(writer: Writer, row: Row) -> Upsert | Return:
 
 
 def _accept(
-    writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bool
+    writer: Writer, row: Row, outcome: Outcome, *, status: str, ours: bool, created: bool
 ) -> Acknowledged | Suppressed:
     new = ours and row["op"] != "return"
     expected = writer.export.new_members if new else "subscribed"
@@ -117,7 +117,9 @@ def _accept(
             customer_id=row["customer_id"],
             reason=status,
         )
-    if (new or returned) and status != expected:
+    # Whom an earlier run created that never finished may have been confirmed since, or declared otherwise then.
+    confirmed = new and not created and status == "subscribed"
+    if (new or returned) and status != expected and not confirmed:
         outcome.warnings["came_back_pending" if status == "pending" else "came_back_otherwise"] += 1
     if row["op"] != "ride":
         outcome.buckets["added" if row["bucket"] == "added" and (new or returned) else "updated"] += 1

@@ -1,54 +1,15 @@
 """Interrupted at every request and run again, the end is the same as if nothing had happened (P7)."""
 
 import shutil
-import threading
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import AUDIENCE, Project, address
-
-from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
-
-WRITES = {"POST", "PUT", "PATCH", "DELETE"}
-
-
-class Crash(BaseException):
-    """The process is gone at this very moment."""
-
-
-@dataclass
-class CrashAt:
-    """A client whose *number*-th writing request is where the process dies, before it is sent or after."""
-
-    number: int
-    after_sending: bool
-    seen: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    dead: bool = False
-
-    def __call__(self, client: MailchimpClient) -> MailchimpClient:
-        call = client.call
-
-        def dying(method: str, path: str, **more: Any) -> Any:
-            if method not in WRITES:
-                return call(method, path, **more)
-            with self.lock:
-                self.seen += 1
-                last = self.seen == self.number
-                dead = self.seen > self.number
-            if dead or (last and not self.after_sending):
-                raise Crash
-            answer = call(method, path, **more)
-            if last:
-                raise Crash
-            return answer
-
-        client.call = dying  # type: ignore[method-assign]
-        return client
+from properties.crashes import Crash, CrashAt
 
 
 def story_of_a_busy_day(project: Project) -> list[Callable[[], None]]:

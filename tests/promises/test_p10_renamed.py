@@ -1,0 +1,65 @@
+"""P10 and P1 when the source gives a customer another id: the person is found all the same."""
+
+import pytest
+from harness import AUDIENCE, Project, address
+from promises.promised import member, quiet, run
+from properties.crashes import Crash, CrashAt
+
+ADA = address(1)
+NEW = "ada.new@contoso-mail.internal"
+
+
+def rename(project: Project, old: str, new: str) -> None:
+    """Give a customer another id; everything else stays."""
+    row = project.people.pop(old)
+    project.leave(old)
+    project.customer(new, row.pop("EMail"), **row)
+
+
+@pytest.mark.parametrize("segments", [["Vip"], ["Vip", "Gold"]])
+def test_a_customer_whose_id_changed_is_moved_when_the_address_changes(project, segments):
+    """Nothing has to be sent for the new id, and the next address still finds the member."""
+    project.customers([1], "Vip")
+    project.customers([2], "Vip", "Gold")
+    run(project)
+    rename(project, "c00001", "k1")
+    project.export("vip", segments=segments)
+    renamed = run(project)
+    project.customer("k1", NEW)
+
+    report = run(project)
+
+    assert renamed.counts.added == 0
+    assert (report.counts.moved, report.counts.added, report.counts.exited) == (1, 0, 0)
+    assert ADA not in project.members()
+
+
+def test_an_opt_out_follows_a_customer_whose_id_changed(project):
+    """Opted out, then renamed upstream, then moved: three refreshes later still not mailed."""
+    project.customers([1, 2])
+    run(project)
+    project.emulator.people("unsubscribe", AUDIENCE, ADA)
+    quiet(project)
+    rename(project, "c00001", "k1")
+    quiet(project)
+    project.customer("k1", NEW)
+
+    report = quiet(project)
+
+    assert report.suppressed_reasons == {"opted_out_before_move": 1}
+    assert NEW not in project.members()
+
+
+def test_who_confirmed_before_the_run_was_repeated_stops_nothing(project):
+    """Asked to confirm by a run that died unheard; the person did; the next run takes them as they are."""
+    project.export("vip", new_members="pending")
+    project.customers([1])
+    with pytest.raises(Crash):
+        project.run(client=CrashAt(1, after_sending=True))
+    project.emulator.people("confirm", AUDIENCE, ADA)
+
+    report = run(project)
+
+    assert report.warnings == ()
+    assert member(project, ADA)["status"] == "subscribed"
+    quiet(project)
