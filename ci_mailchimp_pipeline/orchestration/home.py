@@ -11,13 +11,18 @@ PRIVATE = 0o077  # the permission bits that group and others lose
 SETTINGS = "dagster.yaml"
 WORKSPACE = Path(__file__).with_name("workspace.yaml")  # what Dagster is to load: our definitions
 
-# One sync per connection at a time; a killed run gives its place back; nothing is reported to anybody.
+# One sync per connection at a time, whoever starts it: that is the pool. A run that waits for its place there is a
+# process that takes 200 MB and a core, so the daemon starts only one run of a connection at a time. A killed run
+# gives its place back; nothing is reported to anybody.
 _DAGSTER_YAML = """\
 # Written once; yours from then on.
 telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency:
   pools: {default_limit: 1, granularity: op}
+  runs:
+    tag_concurrency_limits:
+      - {key: ci_mailchimp/connection, limit: 1, value: {applyLimitPerUniqueValue: true}}
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

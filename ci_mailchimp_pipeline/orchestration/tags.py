@@ -14,6 +14,7 @@ from ci_mailchimp_pipeline.errors import SafetyStopError
 _PREFIX = "ci_mailchimp"
 TRIGGER = f"{_PREFIX}/trigger"
 EXPORT = f"{_PREFIX}/export"
+CONNECTION = f"{_PREFIX}/connection"
 REFRESH = f"{_PREFIX}/refresh"
 ATTEMPT = f"{_PREFIX}/attempt"
 DRY_RUN = f"{_PREFIX}/dry_run"
@@ -42,7 +43,9 @@ def config_hash(config: Config) -> str:
 
 def given_tags(config: Config, export: str) -> dict[str, str]:
     """What a run carries from the start when nobody says otherwise: somebody started it by hand on the page."""
-    return {TRIGGER: PAGE, EXPORT: export, ATTEMPT: "1", CONFIG_HASH: config_hash(config)}
+    known = {TRIGGER: PAGE, EXPORT: export, ATTEMPT: "1", CONFIG_HASH: config_hash(config)}
+    declared = config.exports.get(export)
+    return known | ({CONNECTION: declared.connection} if declared and declared.connection else {})
 
 
 def complete_tags(

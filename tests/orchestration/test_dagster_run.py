@@ -35,6 +35,16 @@ def test_run_brings_the_audience_in_line_and_says_so(finished: Any) -> None:
     assert finished.first.counts.added == len(tagged) == finished.first.members == 24
 
 
+def test_runs_of_one_connection_queue_where_they_cost_nothing(finished: Any) -> None:
+    """The daemon starts one run of a connection at a time: the tag that its settings name is on every run."""
+    limits = finished.instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
+    (limit,) = limits
+
+    assert limit["limit"] == 1
+    assert limit["value"] == {"applyLimitPerUniqueValue": True}
+    assert {run.tags[limit["key"]] for run in finished.instance.get_runs()} == {"main"}
+
+
 def test_second_run_of_the_same_refresh_writes_nothing(finished: Any) -> None:
     """A refresh that changed nothing sends nothing, through Dagster too."""
     assert finished.second.writes == 0
