@@ -36,12 +36,18 @@ class TlsServer:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that signs itself, with its key in the same file."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = [
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem",
-    ]  # fmt: skip
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return made(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1", 2)
+
+
+def made(folder: Path, name: str, days: int) -> Path:
+    """A certificate that signs itself, good for so many days, with its key in the same file."""
+    for command in (
+        ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=test",
+         "-addext", f"subjectAltName={name}", "-keyout", "key.pem", "-out", "request.pem"],
+        ["x509", "-req", "-in", "request.pem", "-signkey", "key.pem", "-copy_extensions", "copyall",
+         "-days", str(days), "-out", "cert.pem"],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
     both = folder / "both.pem"
     both.write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
     return both
@@ -50,6 +56,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tls_server(certificate: Path) -> Iterator[TlsServer]:
     """Reads one request a connection and answers it as the test says."""
+    with serving(certificate) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(certificate: Path) -> Iterator[TlsServer]:
+    """A server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -83,6 +96,23 @@ def test_a_certificate_nobody_vouches_for_gets_no_key(client_of: Clients, tls_se
     assert caught.value.code == "bad_certificate"
     assert client.requests == 1
     assert tls_server.received == []
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [("DNS:elsewhere.internal", 2), ("IP:127.0.0.1", -1)],
+    ids=["of another host", "expired"],
+)
+def test_a_certificate_that_does_not_fit_gets_no_key(
+    name: str, days: int, tmp_path: Path, client_of: Clients, monkeypatch: Any
+) -> None:
+    """Vouched for, but of another host or out of date: exit 2 at the first try."""
+    certificate = made(tmp_path, name, days)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with serving(certificate) as server, pytest.raises(FixConfigError) as caught:
+        endpoints.account(client_of(server.url))
+    assert caught.value.code == "bad_certificate"
+    assert server.received == []
 
 
 def test_the_bundle_of_a_company_is_honoured(
