@@ -1,22 +1,27 @@
 """The bulk door: one audience's rows as Parquet, in blocks, all of one moment."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
-from sqlalchemy import Connection, Select, Table, inspect, select
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy import Connection, Select, Table, select
 
+from ci_mailchimp_pipeline.ledger.database import Database
 from ci_mailchimp_pipeline.ledger.records import LedgerFiles
-from ci_mailchimp_pipeline.ledger.schema import foreign_tag, forgotten, hold, member, refusal, tag
+from ci_mailchimp_pipeline.ledger.schema import (
+    foreign_tag,
+    forgotten,
+    hold,
+    member,
+    refusal,
+    tag,
+)
 
 BLOCK = 20_000  # rows in Python at a time; larger blocks were not faster
-
-OpenCursor = Callable[[Connection, Select[Any]], DBAPICursor]
 
 _LEFT_OUT = {"audience", "forgotten_at"}  # the same in each row of a file; of no use to a plan
 _TYPES: dict[str, pl.DataType] = {
@@ -27,13 +32,13 @@ _TYPES: dict[str, pl.DataType] = {
 }
 
 
-def export_tables(connection: Connection, cursor: OpenCursor, audience: int, into: Path) -> LedgerFiles:
+def export_tables(database: Database, connection: Connection, audience: int, into: Path) -> LedgerFiles:
     """Write the rows of *audience* to Parquet files (0600) in *into*, which is created (0700).
 
-    *cursor* opens the driver's own. *connection* must be inside a transaction that sees one moment; the files then do too.
+    *connection* must be inside a transaction of *database* that sees one moment; the files then do too.
     """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write = _Writer(connection, cursor, audience, into)
+    write = _Writer(database, connection, audience, into)
     return LedgerFiles(
         members=write(member, "members"),
         holds=write(hold, "holds"),
@@ -45,9 +50,10 @@ def export_tables(connection: Connection, cursor: OpenCursor, audience: int, int
 
 
 class _Writer:
-    def __init__(self, connection: Connection, cursor: OpenCursor, audience: int, into: Path) -> None:
+    def __init__(self, database: Database, connection: Connection, audience: int, into: Path) -> None:
         self._connection = connection
-        self._cursor = cursor
+        self._cursor = database.backend.cursor
+        self._remembers = database.remembers
         self._audience = audience
         self._into = into
 
@@ -57,10 +63,10 @@ class _Writer:
         query = select(*columns).order_by(*table.primary_key)
         if "audience" in table.columns:
             query = query.where(table.c.audience == self._audience)
-        if inspect(self._connection).has_table(table.name):
-            frame = register_io_source(lambda *_: self._blocks(query, schema), schema=schema)
-        else:  # a reader may open a ledger of version 1 as it is
+        if table is forgotten and not self._remembers:  # a reader reads an old ledger as it is
             frame = pl.LazyFrame(schema=schema)
+        else:
+            frame = register_io_source(lambda *_: self._blocks(query, schema), schema=schema)
         if table is hold:
             frame = frame.with_columns(pl.col("tags").str.json_decode(pl.List(pl.String)))
         file = self._into / f"{name}.parquet"

@@ -10,6 +10,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from ci_mailchimp_pipeline.errors import PipelineError
+from ci_mailchimp_pipeline.ledger.schema import FORGOTTEN_SINCE
 
 Rows = list[tuple[Any, ...]]
 
@@ -60,17 +61,26 @@ class Database:
     Args:
         backend: Where it lives.
         read_only: Whether writing is a mistake of the caller.
+
+    Attributes:
+        version: Of the tables, once they are known; only a reader may meet an old one.
     """
 
     def __init__(self, backend: Backend, *, read_only: bool = False) -> None:
         self.backend = backend
         self.statements = backend.statements
         self.read_only = read_only
+        self.version = 0
         self._engine = backend.engine(read_only=read_only)
         self._writing_engine = self._engine.execution_options(writing=True)
         self._driver_error = self._engine.dialect.loaded_dbapi.Error
         # Our threads queue here; between connections SQLite polls, up to 0.1 s at a time.
         self._one_writer = threading.Lock()
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the tables are of a version that remembers who was forgotten."""
+        return self.version >= FORGOTTEN_SINCE
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

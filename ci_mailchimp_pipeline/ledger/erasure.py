@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, inspect, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select
 
 from ci_mailchimp_pipeline.ledger.records import ForgottenKind
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
@@ -47,16 +47,12 @@ def remember(connection: Connection, rows: Sequence[ForgottenRow]) -> None:
 
 
 def keys(connection: Connection) -> frozenset[str]:
-    """Return the key_ids of all that is remembered; a ledger of version 1 remembers nobody."""
-    if not inspect(connection).has_table(forgotten.name):
-        return frozenset()
+    """Return the key_ids of all that is remembered."""
     return frozenset(connection.execute(select(forgotten.c.key_id).distinct()).scalars())
 
 
 def remembers(connection: Connection, digests: Collection[bytes]) -> bool:
     """Whether one of *digests* is remembered; asks no more than one person has."""
-    if not inspect(connection).has_table(forgotten.name):
-        return False
     found = select(forgotten.c.kind).where(forgotten.c.digest.in_(digests)).limit(1)
     return connection.execute(found).first() is not None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, inspect, select, update
 
 from ci_mailchimp_pipeline.errors import FixConfigError, SafetyStopError
-from ci_mailchimp_pipeline.ledger.schema import METADATA, forgotten, schema_version
+from ci_mailchimp_pipeline.ledger.schema import FORGOTTEN_SINCE, METADATA, forgotten, schema_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def read_version(connection: Connection) -> int:
     return version
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, to: int | None = None) -> None:
-    """Create the tables, or take the *steps* to version *to* (the newest); one that is there is not written to.
+def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, to: int | None = None) -> int:
+    """Create the tables, or take the *steps* to version *to* (the newest), which is returned.
 
     Raises:
         FixConfigError: ``ledger_too_new``, a later program has migrated it.
@@ -71,6 +71,7 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, to: int | 
         for step in reversed(steps[wanted - 1 : version - 1]):
             step.down(connection)
         connection.execute(update(schema_version).values(version=wanted))
+    return wanted
 
 
 def check_version(version: int, newest: int) -> None:
@@ -94,7 +95,7 @@ def check_forgotten(connection: Connection, version: int) -> None:
         SafetyStopError: ``ledger_remembers``.
     """
     count = connection.execute(select(func.count()).select_from(forgotten)).scalar_one()
-    if version < 2 and count:  # noqa: PLR2004  # the first version that remembers anybody
+    if version < FORGOTTEN_SINCE and count:
         raise SafetyStopError(
             "ledger_remembers",
             f"the ledger has {count} digests of people who were erased; version {version} takes no notice of "

@@ -46,7 +46,7 @@ def open_ledger(
     database = Database(backend, read_only=read_only)
     try:
         with database.read() as connection:
-            version = read_version(connection)
+            version = database.version = read_version(connection)
         if version == 0 and read_only:
             database.close()
             return _empty(clock)
@@ -54,7 +54,7 @@ def open_ledger(
         if version != NEWEST and not read_only:
             with database.write() as connection:
                 backend.lock_schema(connection)
-                migrate(connection)
+                database.version = migrate(connection)
     except BaseException:
         database.close()
         raise
@@ -111,6 +111,6 @@ def backend_of(home: Path, url: str | None) -> Backend:
 def _empty(clock: Clock | None) -> Ledger:
     database = Database(Sqlite(None))
     with database.write() as connection:
-        migrate(connection)
+        database.version = migrate(connection)
     database.read_only = True
     return Ledger(database, clock)

@@ -112,6 +112,7 @@ foreign_tag = Table(
 
 # Who was erased and must never be sent again: keyed digests of a subscriber hash or a customer id, so of no
 # audience, and nobody can be told from them without the key.
+FORGOTTEN_SINCE = 2  # the version that brought the table
 forgotten = Table(
     "forgotten",
     METADATA,

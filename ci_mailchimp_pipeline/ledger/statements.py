@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger.database import Rows, Statements
 from ci_mailchimp_pipeline.ledger.records import (
     Acknowledged,
@@ -233,11 +234,3 @@ def _retag(tags: str, added: tuple[str, ...], removed: tuple[str, ...]) -> str:
     gone = {tag_key(name) for name in (*removed, *added)}
     kept = [name for name in msgspec.json.decode(tags, type=list[str]) if tag_key(name) not in gone]
     return tags_text((*kept, *added))
-
-
-def tag_key(name: str) -> str:
-    """Return the form in which tags are compared, as DuckDB's ``lower`` makes it: letter by letter.
-
-    Python's own ``lower`` looks at neighbours (a final sigma) and makes two characters of a dotted capital I.
-    """
-    return "".join("i" if letter == "\u0130" else letter.lower() for letter in name)

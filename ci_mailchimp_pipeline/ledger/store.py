@@ -9,6 +9,7 @@ from typing import Self
 
 from sqlalchemy import func, select, text
 
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs, tags
 from ci_mailchimp_pipeline.ledger.database import Database
 from ci_mailchimp_pipeline.ledger.erasure import Erased, ForgottenRow
@@ -17,7 +18,7 @@ from ci_mailchimp_pipeline.ledger.people import AudienceRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import Clock, LedgerFiles, Record, RunRow, RunStatus
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
 from ci_mailchimp_pipeline.ledger.schema import hold, member
-from ci_mailchimp_pipeline.ledger.statements import Recorder, tag_key
+from ci_mailchimp_pipeline.ledger.statements import Recorder
 
 _NEW_AUDIENCE = """
     INSERT INTO audience (account_id, audience_id) VALUES (:account, :audience)
@@ -72,7 +73,7 @@ class Ledger:
     def export_state(self, audience: int, into: Path) -> LedgerFiles:
         """Write everything known about *audience* to Parquet files in *into*, all of one moment."""
         with self._database.read() as connection:
-            return bulk.export_tables(connection, self._database.backend.cursor, audience, into)
+            return bulk.export_tables(self._database, connection, audience, into)
 
     def lease(self, audience: int, owner: str, *, ttl: float = 60, clock: Clock | None = None) -> Lease:
         """Return the lease of *audience*; entering it raises RunLaterError ``audience_busy`` if it is taken.
@@ -261,12 +262,12 @@ class Ledger:
     def forgotten_keys(self) -> frozenset[str]:
         """Return the ids of the keys that the remembered digests were made with."""
         with self._database.read() as connection:
-            return erasure.keys(connection)
+            return erasure.keys(connection) if self._database.remembers else frozenset()
 
     def is_forgotten(self, digests: Collection[bytes]) -> bool:
         """Whether somebody with one of *digests*, of one person, must never be sent again."""
         with self._database.read() as connection:
-            return erasure.remembers(connection, digests)
+            return self._database.remembers and erasure.remembers(connection, digests)
 
     def erase(
         self,

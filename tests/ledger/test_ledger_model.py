@@ -75,6 +75,9 @@ class Model:
             case Archived():
                 if member:
                     member["state"] = "archived_by_us"
+            case Renamed():
+                if member:
+                    member["customer_id"] = row.customer_id
             case Moved():
                 self.move(row)
 
@@ -133,6 +136,7 @@ records = st.one_of(
     ),
     st.builds(Suppressed, subscriber_hash=hashes, address=texts, customer_id=texts, reason=texts),
     st.builds(Moved, old_hash=hashes, subscriber_hash=hashes, address=texts, customer_id=texts),
+    st.builds(Renamed, subscriber_hash=hashes, customer_id=texts),
     st.builds(Renamed, subscriber_hash=hashes, customer_id=texts),
     st.builds(Retagged, subscriber_hash=hashes, added=tags, removed=tags),
     st.builds(Released, subscriber_hash=hashes),

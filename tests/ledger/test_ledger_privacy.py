@@ -6,7 +6,15 @@ import traceback
 import pytest
 
 from ci_mailchimp_pipeline.errors import PipelineError
-from ci_mailchimp_pipeline.ledger import Archived, Moved, Refused, Released, Retagged, Suppressed
+from ci_mailchimp_pipeline.ledger import (
+    Archived,
+    Moved,
+    Refused,
+    Released,
+    Renamed,
+    Retagged,
+    Suppressed,
+)
 
 SECRETS = ("ana@contoso-mail.internal", "Customer-77", b"h" * 16, b"p" * 16)
 ADDRESS, CUSTOMER, HASH, PRINT = SECRETS
@@ -34,6 +42,7 @@ def rows(people):
         ),
         Suppressed(subscriber_hash=HASH, address=ADDRESS, customer_id=CUSTOMER, reason="unsubscribed"),
         Moved(old_hash=HASH, subscriber_hash=HASH, address=ADDRESS, customer_id=CUSTOMER),
+        Renamed(subscriber_hash=HASH, customer_id=CUSTOMER),
         Retagged(subscriber_hash=HASH, added=("A",)),
         Released(subscriber_hash=HASH),
         Archived(subscriber_hash=HASH, archived_at=1.0),
