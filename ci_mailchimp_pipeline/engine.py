@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
+from ci_mailchimp_pipeline.keys import TRIMMED
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "300MB"  # a run of 1,000,000 profiles then needs about 0.55 GB in all; more rows spill to disk
 THREADS = 4  # each thread wants its own buffers: more threads than this do not fit the default limit
-# The white space that is never part of a value; DuckDB's own trim leaves tabs, newlines and U+00A0.
-TRIMMED = " \t\r\n\u00a0\u200b\ufeff"
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 

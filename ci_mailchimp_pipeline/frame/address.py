@@ -4,11 +4,11 @@ Accepted addresses are ASCII, so that lower case means the same everywhere: Duck
 not agree about ``İ``.
 """
 
-import hashlib
 import re
 
-from ci_mailchimp_pipeline.engine import TRIMMED, quoted
+from ci_mailchimp_pipeline.engine import quoted
 from ci_mailchimp_pipeline.frame.reasons import MALFORMED_EMAIL, NO_EMAIL, RESERVED_DOMAIN
+from ci_mailchimp_pipeline.keys import TRIMMED
 
 MAX_BYTES = 254  # RFC 5321 4.5.3.1.3: a path has 256 octets, two of them are < and >
 MAX_LOCAL_BYTES = 64  # RFC 5321 4.5.3.1.1
@@ -42,16 +42,6 @@ def problem_sql(trimmed_address: str) -> str:
             OR NOT regexp_full_match({address}, {quoted(ADDRESS)}) THEN {quoted(MALFORMED_EMAIL)}
         WHEN regexp_full_match({key_sql(address)}, {quoted(RESERVED)}) THEN {quoted(RESERVED_DOMAIN)}
     END"""
-
-
-def normal_form(address: str) -> str:
-    """*address* as it is compared and hashed: trimmed, in lower case."""
-    return address.strip(TRIMMED).lower()
-
-
-def subscriber_hash(address: str) -> bytes:
-    """The 16 bytes by which Mailchimp names the member with this address."""
-    return hashlib.md5(normal_form(address).encode(), usedforsecurity=False).digest()
 
 
 def address_problem(address: str) -> str | None:

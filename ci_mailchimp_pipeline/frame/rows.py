@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 from ci_mailchimp_pipeline.config import Export, Prefer
-from ci_mailchimp_pipeline.engine import TRIMMED, array, identifier, quoted, trimmed
+from ci_mailchimp_pipeline.engine import array, identifier, quoted, trimmed
 from ci_mailchimp_pipeline.frame.address import hash_sql, key_sql, problem_sql
 from ci_mailchimp_pipeline.frame.fields import MergeField
 from ci_mailchimp_pipeline.frame.reasons import INVALID_MERGE_VALUE, MISSING_REQUIRED_FIELD
 from ci_mailchimp_pipeline.frame.values import ValueSql, column_sql, is_number, value_sql
+from ci_mailchimp_pipeline.keys import TRIMMED
 
 TRUE = ("true", "yes", "1", "y", "t")
 FALSE = ("false", "no", "0", "n", "f")

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from ci_mailchimp_pipeline.config import MergeSource
-from ci_mailchimp_pipeline.engine import TRIMMED, array, identifier, quoted, trimmed
+from ci_mailchimp_pipeline.engine import array, identifier, quoted, trimmed
 from ci_mailchimp_pipeline.frame.fields import MergeField
+from ci_mailchimp_pipeline.keys import TRIMMED
 
 MAX_BYTES = 255  # Mailchimp states no limit; connectors report "about 255 bytes" of a text value
 REQUIRED_PARTS = ("addr1", "city", "state", "zip")  # Mailchimp: merge field of type address

@@ -5,7 +5,6 @@ Two builders, so that "an opt-out stays an opt-out" is a type: an ``Upsert`` has
 """
 
 import contextlib
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,13 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from ci_mailchimp_pipeline.keys import subscriber_hash
+
 MergeValue: TypeAlias = str | int | float | dict[str, str]
 
 MAX_MEMBERS = 500
 """Members in one call; the API's own limit for upserts and for each list of a tag call."""
 
-_TRIMMED = " \t\r\n\u00a0\u200b\ufeff"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # fits 64 bits; longer ones go as a float
 _ENCODER = msgspec.json.Encoder()
 
@@ -117,11 +117,6 @@ class _Returned:
     merge_fields: Mapping[str, MergeValue]
     tags: Sequence[str]
     status: Literal["subscribed"] = field(default="subscribed", init=False)
-
-
-def subscriber_hash(address: str) -> bytes:
-    """The 16 bytes that name a member: MD5 of the address, trimmed and in lower case."""
-    return hashlib.md5(address.strip(_TRIMMED).lower().encode(), usedforsecurity=False).digest()
 
 
 def merge_value(type: str, text: str | None) -> MergeValue:  # noqa: A002 (Mailchimp's word)

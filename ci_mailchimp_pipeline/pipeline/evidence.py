@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ci_mailchimp_pipeline.config import Export
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import HoldRow, Person, RefusalRow
 from ci_mailchimp_pipeline.mailchimp.answers import MemberNow
 from ci_mailchimp_pipeline.plan.classify import ANSWER_DELAY_SECONDS
@@ -102,7 +103,7 @@ class Facts:
         """The tags that the member carries in Mailchimp and that *export* gives or holds."""
         hold = self.hold_of(export)
         ours = keys_of((*export.tags, *(hold.tags if hold else ())))
-        return tuple(tag for tag in (self.member.tags if self.member else ()) if tag.lower() in ours)
+        return tuple(tag for tag in (self.member.tags if self.member else ()) if tag_key(tag) in ours)
 
     def hold_of(self, export: Export) -> HoldRow | None:
         """What *export* holds on the person."""
@@ -117,5 +118,5 @@ class Facts:
 
 
 def keys_of(tags: tuple[str, ...]) -> set[str]:
-    """Tags as they are compared: in lower case."""
-    return {tag.lower() for tag in tags}
+    """Tags as they are compared."""
+    return {tag_key(tag) for tag in tags}

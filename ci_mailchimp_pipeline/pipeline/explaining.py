@@ -9,10 +9,11 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.engine import Engine, array, open_engine, quoted, trimmed
 from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.forgotten import known_key
-from ci_mailchimp_pipeline.frame.address import address_problem, hash_sql, key_sql, subscriber_hash
+from ci_mailchimp_pipeline.frame.address import address_problem, hash_sql, key_sql
 from ci_mailchimp_pipeline.frame.build import load_frame
 from ci_mailchimp_pipeline.frame.rows import excluded_sql
 from ci_mailchimp_pipeline.frame.values import column_sql
+from ci_mailchimp_pipeline.keys import subscriber_hash
 from ci_mailchimp_pipeline.ledger import Ledger, Person
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ci_mailchimp_pipeline.engine import Engine, quoted
 from ci_mailchimp_pipeline.forgotten import ForgetKey
-from ci_mailchimp_pipeline.frame.address import normal_form, subscriber_hash
+from ci_mailchimp_pipeline.keys import normal_form, subscriber_hash
 from ci_mailchimp_pipeline.ledger import Ledger, LedgerFiles
 from ci_mailchimp_pipeline.pipeline.copies import Copies
 from ci_mailchimp_pipeline.pipeline.scrubbing import ADDRESS_COLUMNS, Scrubber

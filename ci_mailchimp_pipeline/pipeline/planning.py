@@ -11,6 +11,7 @@ from ci_mailchimp_pipeline.config.seconds import CALL_SECONDS, seconds_of
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError
 from ci_mailchimp_pipeline.forgotten import known_key
 from ci_mailchimp_pipeline.frame.build import Frame, build_frame
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import Ledger
 from ci_mailchimp_pipeline.mailchimp.answers import Tag
 from ci_mailchimp_pipeline.mailchimp.authorization import Authorization, api_root_for
@@ -272,7 +273,7 @@ def _contacts(client: MailchimpClient, connection: Connection, export: Export, s
 
 def _refuse_slips(config: Config, export: Export, snapshot: Snapshot, adopted: frozenset[str]) -> None:
     """A segment that is not upstream and whose tag was never used is a slip of the pen, not a mass exit."""
-    used = {segment.name for segment in export.segments if segment.tag.lower() in adopted}
+    used = {segment.name for segment in export.segments if tag_key(segment.tag) in adopted}
     if snapshot.customers and (
         problems := unknown_segments(config, export, {**snapshot.segments, **dict.fromkeys(used, 0)})
     ):

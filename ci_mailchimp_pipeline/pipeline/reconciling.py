@@ -9,8 +9,8 @@ from typing import Any
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.frame.build import Frame
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import Ledger, open_ledger
-from ci_mailchimp_pipeline.ledger.statements import tag_key
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.known import Known
@@ -174,7 +174,7 @@ class Reconciliation:
         state = ledger.export_state(audience, self.into / "ledger")
         tags = endpoints.tags(self.client, facts.audience_id)
         whole = read_whole(self.client, facts.audience_id, self.export, self.into / "whole")
-        mine = {tag_key(tag): tags[tag.lower()] for tag in self.export.tags if tag.lower() in tags}
+        mine = {tag_key(tag): tags[tag_key(tag)] for tag in self.export.tags if tag_key(tag) in tags}
         unshown = mine if shows_too_few_tags(state, whole.folder, self.into) else {}
         compared = compare(
             self.export,

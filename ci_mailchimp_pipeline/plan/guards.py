@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ci_mailchimp_pipeline.config import Connection, Export
 from ci_mailchimp_pipeline.errors import SafetyStopError
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.plan.model import Counts, Plan
 
 
@@ -114,7 +115,7 @@ def source_guards(export: Export, upstream: Upstream, plan: Plan, allowances: Al
         )
     ]
     for segment in export.segments:
-        held = plan.held_by_tag.get(segment.tag.lower(), 0)
+        held = plan.held_by_tag.get(tag_key(segment.tag), 0)
         found = upstream.found.get(segment.name, 0)
         exists = segment.name in upstream.segments
         name = "empty_segment" if exists else "missing_segment"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from ci_mailchimp_pipeline.config import Export
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import Lease, Ledger, Renamed, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Tag
@@ -106,18 +107,16 @@ def _remembered(row: Row) -> Suppressed | Renamed:
 
 def adoption_reads(adopted: frozenset[str], export: Export, tags: Mapping[str, Tag]) -> int:
     """Requests that it takes to learn who carries a tag that we use for the first time: they stay foreign."""
-    first_used = (
-        tags[tag.lower()] for tag in export.tags if tag.lower() in tags and tag.lower() not in adopted
-    )
+    first_used = (tags[key] for key in map(tag_key, export.tags) if key in tags and key not in adopted)
     return sum(max(1, -(-tag.member_count // 1_000)) for tag in first_used)  # pages of 1,000
 
 
 def _adopt(writer: Writer, tags: Mapping[str, Tag]) -> None:
     known = writer.ledger.adopted_tags(writer.lease.audience)
     for tag in writer.export.tags:
-        existing = tags.get(tag.lower())
-        if tag.lower() in known:
+        if tag_key(tag) in known:
             continue
+        existing = tags.get(tag_key(tag))
         pages = endpoints.tag_members(writer.client, writer.audience_id, existing.id) if existing else ()
         writer.ledger.adopt_tag(writer.lease, tag, pages)
 
@@ -129,7 +128,7 @@ def _create(writer: Writer, facts: AudienceFacts) -> None:
 
 def _tag_ids(writer: Writer, plan: Plan, tags: Mapping[str, Tag]) -> TagIds:
     """The ids of the tags that get calls; those the audience lacks are created, and begin empty."""
-    names = {tag.lower(): tag for tag in writer.export.tags}
+    names = {tag_key(tag): tag for tag in writer.export.tags}
     ids = {key: tag.id for key, tag in tags.items()}
     if plan.calls.tags_created:
         for row in rows_of(plan.tags, where=pl.col("action") == "add"):

@@ -12,8 +12,8 @@ from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.engine import Engine, array, identifier, open_engine, quoted
 from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.frame.fields import MergeField
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import LedgerFiles
-from ci_mailchimp_pipeline.ledger.statements import tag_key
 from ci_mailchimp_pipeline.plan.classify import ANSWER_DELAY_SECONDS
 from ci_mailchimp_pipeline.plan.inputs import keys_of, narrow, ranges
 from ci_mailchimp_pipeline.sync.changed_address import find_changed_addresses

@@ -11,7 +11,7 @@ import polars as pl
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.engine import array
 from ci_mailchimp_pipeline.errors import RunLaterError
-from ci_mailchimp_pipeline.ledger.statements import tag_key
+from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import Tag, WholeMember
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient

@@ -13,10 +13,9 @@ from ci_mailchimp_pipeline.frame.address import (
     address_problem,
     hash_sql,
     key_sql,
-    normal_form,
     problem_sql,
-    subscriber_hash,
 )
+from ci_mailchimp_pipeline.keys import normal_form, subscriber_hash
 
 LOCAL64 = "a" * 64
 LABEL63 = "b" * 63

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci_mailchimp_pipeline.keys import subscriber_hash
 from ci_mailchimp_pipeline.mailchimp.bodies import (
     Move,
     Return,
@@ -16,7 +17,6 @@ from ci_mailchimp_pipeline.mailchimp.bodies import (
     encode_move,
     merge_value,
     returning,
-    subscriber_hash,
     upsert,
 )
 

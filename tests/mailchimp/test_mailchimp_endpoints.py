@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pytest
 
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.keys import subscriber_hash
 from ci_mailchimp_pipeline.mailchimp import endpoints
-from ci_mailchimp_pipeline.mailchimp.bodies import Move, Upsert, returning, subscriber_hash, upsert
+from ci_mailchimp_pipeline.mailchimp.bodies import Move, Upsert, returning, upsert
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.endpoints.writing import _UPSERTED
 from ci_mailchimp_pipeline.mailchimp.refusals import Refusal

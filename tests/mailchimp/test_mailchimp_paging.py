@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.keys import subscriber_hash
 from ci_mailchimp_pipeline.mailchimp import endpoints
-from ci_mailchimp_pipeline.mailchimp.bodies import subscriber_hash
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, hash_of, seconds
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ci_mailchimp_pipeline.mailchimp.bodies import subscriber_hash
+from ci_mailchimp_pipeline.keys import subscriber_hash
 
 _HASH = re.compile(r"[0-9a-f]{32}")
 

@@ -7,8 +7,9 @@ from urllib.parse import quote
 import msgspec
 
 from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.keys import subscriber_hash, tag_key
 from ci_mailchimp_pipeline.mailchimp.answers import Tag, TagAnswer
-from ci_mailchimp_pipeline.mailchimp.bodies import MAX_MEMBERS, subscriber_hash
+from ci_mailchimp_pipeline.mailchimp.bodies import MAX_MEMBERS
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.endpoints.asked import check_audience, check_tag
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
@@ -63,7 +64,7 @@ _CHANGED_FIELDS = ",".join([
 
 
 def tags(client: MailchimpClient, audience_id: str) -> dict[str, Tag]:
-    """All tags of the audience by their names in lower case, since Mailchimp ignores case. Read-only.
+    """All tags of the audience by the keys of their names, since Mailchimp ignores case. Read-only.
 
     Raises:
         FixConfigError: ``unknown_audience``.
@@ -81,7 +82,7 @@ def tags(client: MailchimpClient, audience_id: str) -> dict[str, Tag]:
     ):
         check_audience(audience_id, page.list_id)
         tags_of_page = (entry for entry in page.segments if entry.type in (None, "static"))
-        found.update((entry.name.lower(), _as_tag(entry)) for entry in tags_of_page)
+        found.update((tag_key(entry.name), _as_tag(entry)) for entry in tags_of_page)
     return found
 
 
@@ -100,7 +101,9 @@ def create_tag(client: MailchimpClient, audience_id: str, name: str) -> Tag:
         answer=_SEGMENT,
         body=msgspec.json.encode({"name": name, "static_segment": []}),
     )
-    existing = tags(client, audience_id).get(name.lower()) if reply.status == HTTPStatus.BAD_REQUEST else None
+    existing = (
+        tags(client, audience_id).get(tag_key(name)) if reply.status == HTTPStatus.BAD_REQUEST else None
+    )
     made = existing or _as_tag(reply.value(absent=unknown_audience(audience_id)))
     check_tag(name, made.name)
     return made

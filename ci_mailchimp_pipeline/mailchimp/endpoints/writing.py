@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from ci_mailchimp_pipeline.keys import subscriber_hash
 from ci_mailchimp_pipeline.mailchimp.answers import ArchiveAnswer, MemberAnswer, MoveAnswer, UpsertAnswer
 from ci_mailchimp_pipeline.mailchimp.bodies import (
     MAX_MEMBERS,
@@ -13,7 +14,6 @@ from ci_mailchimp_pipeline.mailchimp.bodies import (
     Upsert,
     encode_members,
     encode_move,
-    subscriber_hash,
 )
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient, Reply
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
