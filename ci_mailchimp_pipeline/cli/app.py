@@ -10,8 +10,11 @@ import click
 from ci_mailchimp_pipeline.cli.check import check
 from ci_mailchimp_pipeline.cli.demo import demo
 from ci_mailchimp_pipeline.cli.emulator import emulator
+from ci_mailchimp_pipeline.cli.explain import explain
+from ci_mailchimp_pipeline.cli.forget import forget
 from ci_mailchimp_pipeline.cli.lists import connections, exports
 from ci_mailchimp_pipeline.cli.options import CONFIG
+from ci_mailchimp_pipeline.cli.optouts import optouts
 from ci_mailchimp_pipeline.cli.plan import plan
 from ci_mailchimp_pipeline.cli.reconcile import reconcile
 from ci_mailchimp_pipeline.cli.rejected import rejected
@@ -25,7 +28,22 @@ RUN_LATER = 4
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[up, demo, check, plan, run, rejected, reconcile, exports, connections, schema, emulator],
+    commands=[
+        up,
+        demo,
+        check,
+        plan,
+        run,
+        rejected,
+        explain,
+        optouts,
+        reconcile,
+        forget,
+        exports,
+        connections,
+        schema,
+        emulator,
+    ],
 )
 @click.option("--config", **CONFIG)
 @click.version_option(package_name="ci-mailchimp-pipeline", message="%(prog)s %(version)s")

@@ -19,6 +19,7 @@ from ci_mailchimp_pipeline.testing import Emulator
 
 PROFILES, SEGMENTS = (dg.AssetKey(["warehouse", name]) for name in ("profiles", "segments"))
 FRAME, SYNC = (dg.AssetKey(["vip", name]) for name in ("export_frame", "mailchimp_sync"))
+BESIDES = {dg.AssetKey(["vip", name]) for name in ("mailchimp_drift", "opt_outs")}
 
 
 def _load(root: Path) -> dg.Definitions:
@@ -46,7 +47,7 @@ def test_frames_depend_on_the_projects_own_assets(example: Path) -> None:
     graph = defs.resolve_asset_graph()
     assert graph.get(FRAME).parent_keys == {PROFILES, SEGMENTS}
     assert graph.get(SYNC).parent_keys == {FRAME}
-    assert set(graph.get_all_asset_keys()) == {PROFILES, SEGMENTS, FRAME, SYNC}
+    assert set(graph.get_all_asset_keys()) == {PROFILES, SEGMENTS, FRAME, SYNC, *BESIDES}
     assert "vip_on_refresh" in (names := {each.name for each in defs.sensors or ()})
     assert "upstream_refresh" not in names
 
