@@ -72,12 +72,9 @@ class Model:
                     self.holds[key]["tags"] = sorted({*kept, *row.added})
             case Released():
                 self.holds.pop(key, None)
-            case Archived():
-                if member:
-                    member["state"] = "archived_by_us"
-            case Renamed():
-                if member:
-                    member["customer_id"] = row.customer_id
+            case Archived() | Renamed() if member:
+                archived = isinstance(row, Archived)
+                member |= {"state": "archived_by_us"} if archived else {"customer_id": row.customer_id}
             case Moved():
                 self.move(row)
 
