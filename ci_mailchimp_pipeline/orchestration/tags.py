@@ -21,8 +21,9 @@ DRY_RUN = f"{_PREFIX}/dry_run"
 CONFIG_HASH = f"{_PREFIX}/config_hash"
 SCHEDULED = f"{_PREFIX}/scheduled"
 OUTCOME = f"{_PREFIX}/outcome"
-PROCESS = f"{_PREFIX}/pid"
-ALIVE = f"{_PREFIX}/alive"
+# With Dagster's own prefix for tags that its page does not show (HIDDEN_TAG_PREFIX): they are for us, not for people.
+PROCESS = ".dagster/ci_mailchimp_process"
+ALIVE = ".dagster/ci_mailchimp_alive"
 
 PAGE = "page"  # somebody pressed Materialize
 CLI = "cli"

@@ -58,7 +58,6 @@ def test_first_sight_and_one_refresh(deployed):
             for key, text in run.tags.items()
             if key.startswith("ci_mailchimp/")
         }
-        assert {told.pop("pid").rpartition(":")[2], told.pop("alive")} >= {run.run_id[:8]}
         assert told == {
             "trigger": "refresh", "export": name, "refresh": last, "attempt": "1", "dry_run": "false",
             "config_hash": deployed.config.digest[:12],
