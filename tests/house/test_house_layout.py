@@ -78,6 +78,7 @@ def test_each_part_imports_only_what_it_may() -> None:
         pytest.param("urllib3", {"mailchimp"}, id="urllib3"),
         pytest.param("sqlalchemy", {"ledger"}, id="sqlalchemy"),
         pytest.param("sqlite3", {"ledger"}, id="sqlite3"),
+        pytest.param("psycopg", {"ledger"}, id="psycopg"),
         pytest.param("duckdb", {"engine.py"}, id="duckdb"),
         pytest.param("fsspec", {"storage.py"}, id="fsspec"),
         pytest.param("pandera", {"frame", "orchestration"}, id="pandera"),
