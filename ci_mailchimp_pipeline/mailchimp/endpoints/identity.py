@@ -9,6 +9,7 @@ import msgspec
 from ci_mailchimp_pipeline.keys import subscriber_hash
 
 _HASH = re.compile(r"[0-9a-f]{32}")
+_STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
 
 
 class MemberRow(msgspec.Struct):
@@ -53,6 +54,11 @@ def address_among(asked: Container[bytes], address: str | None) -> bytes | None:
     """The key of an address, or None when it is nobody who was asked for."""
     key = subscriber_hash(address) if address else None
     return key if key in asked else None
+
+
+def known_status(text: str | None, otherwise: str) -> str:
+    """A status that Mailchimp documents, else *otherwise*: it is shown and kept, so it must not be just any text."""
+    return text if text in _STATUSES else otherwise
 
 
 def seconds(timestamp: str | None) -> float | None:

@@ -13,7 +13,13 @@ from ci_mailchimp_pipeline.mailchimp.answers import MemberNow, MemberPage, SeenM
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.endpoints.asked import check_audience, foreign_answer
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
-from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, hash_among, hash_of, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.identity import (
+    MemberRow,
+    hash_among,
+    hash_of,
+    known_status,
+    seconds,
+)
 from ci_mailchimp_pipeline.mailchimp.endpoints.paging import pages, whole
 
 _PARTS = ("id", "email_address", "status", "last_changed", "timestamp_opt")
@@ -75,7 +81,7 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
     if found is None:
         return None
     return MemberNow(
-        status=found.status,
+        status=known_status(found.status, "unknown"),
         tags=tuple(tag.name for tag in found.tags or () if tag.name),
         last_changed=seconds(found.last_changed),
         reason=found.unsubscribe_reason or "",
@@ -89,7 +95,7 @@ def member_status(client: MailchimpClient, audience_id: str, subscriber_hash: by
         RunLaterError: ``foreign_answer``.
     """
     found = _read(client, audience_id, subscriber_hash, "id,email_address,status")
-    return None if found is None else found.status
+    return None if found is None else known_status(found.status, "unknown")
 
 
 def count_members(client: MailchimpClient, audience_id: str, status: str) -> int:
@@ -144,7 +150,7 @@ def members(
             members=[
                 SeenMember(
                     subscriber_hash=key,
-                    status=row.status or status,
+                    status=known_status(row.status, status),
                     last_changed=seconds(row.last_changed),
                     timestamp_opt=seconds(row.timestamp_opt),
                     reason=row.unsubscribe_reason or "",
@@ -163,7 +169,7 @@ def whole_members(client: MailchimpClient, audience_id: str, status: str) -> Ite
             members=[
                 WholeMember(
                     subscriber_hash=key,
-                    status=row.status or status,
+                    status=known_status(row.status, status),
                     last_changed=seconds(row.last_changed),
                     values=row.merge_fields if isinstance(row.merge_fields, dict) else {},
                     tags=tuple(tag.name for tag in row.tags or () if tag.name),

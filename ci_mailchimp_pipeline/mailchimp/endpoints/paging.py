@@ -48,6 +48,7 @@ def pages(
     """
     offset, furthest, size, slides = 0, 0, PAGE, 0
     before: set[Hashable] = set()
+    last: set[Hashable] = set()
     while True:
         parameters = {**(query or {}), "count": str(PAGE), "offset": str(offset)}
         page = client.call("GET", path, what=what, answer=answer, query=parameters).value(absent=absent)
@@ -72,12 +73,13 @@ def pages(
             size = max(1, length)  # a server may give fewer at once than asked for
         if length < size or offset + length >= total > 0:
             return
-        if now <= before:
+        if now <= last:
             raise RunLaterError(
                 "mailchimp_page_repeated",
                 f"Mailchimp gave the same {length} items again at offset {offset}.",
                 fix="Run it again later; report it when it stays.",
             )
+        last = now
         before = now if length > 1 else set()  # pages of one cannot overlap
         offset += max(1, length - 1)
 

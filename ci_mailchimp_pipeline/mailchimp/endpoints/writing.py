@@ -17,7 +17,13 @@ from ci_mailchimp_pipeline.mailchimp.bodies import (
 )
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient, Reply
 from ci_mailchimp_pipeline.mailchimp.endpoints.audiences import audience_path, unknown_audience
-from ci_mailchimp_pipeline.mailchimp.endpoints.identity import MemberRow, address_among, hash_among, seconds
+from ci_mailchimp_pipeline.mailchimp.endpoints.identity import (
+    MemberRow,
+    address_among,
+    hash_among,
+    known_status,
+    seconds,
+)
 from ci_mailchimp_pipeline.mailchimp.endpoints.members import member_status
 from ci_mailchimp_pipeline.mailchimp.endpoints.narrow import call_narrow
 from ci_mailchimp_pipeline.mailchimp.refusals import Refusal, classify, is_our_fault
@@ -171,7 +177,7 @@ def _taken(left: set[bytes], rows: list[MemberRow] | None) -> list[MemberAnswer]
             taken.append(
                 MemberAnswer(
                     subscriber_hash=key,
-                    status=row.status or "",
+                    status=known_status(row.status, ""),
                     timestamp_opt=seconds(row.timestamp_opt),
                     source=row.source or "",
                 )
@@ -181,7 +187,7 @@ def _taken(left: set[bytes], rows: list[MemberRow] | None) -> list[MemberAnswer]
 
 def _moved(reply: Reply[_Member], new_hash: bytes) -> MoveAnswer:
     if reply.found is not None and hash_among({new_hash}, reply.found):
-        return MoveAnswer(kind="moved", status=reply.found.status)
+        return MoveAnswer(kind="moved", status=known_status(reply.found.status, ""))
     if reply.found is not None:  # a 200 that shows another address: it was not changed
         refusal = Refusal(subscriber_hash=new_hash, kind="temporary", code="address_unchanged", field=None)
         return MoveAnswer(kind="refused", refusal=refusal)
