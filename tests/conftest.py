@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from ci_mailchimp_pipeline.testing import API_KEY
+
+settings.register_profile("soak", max_examples=5_000, deadline=None)  # --hypothesis-profile=soak
 
 pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin", "postgres_server"]
 
