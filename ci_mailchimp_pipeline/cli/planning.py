@@ -18,7 +18,6 @@ from ci_mailchimp_pipeline.pipeline.planning import (
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
-from ci_mailchimp_pipeline.plan.guards import stop_if_any
 from ci_mailchimp_pipeline.sources.base import Snapshot
 
 
@@ -59,9 +58,4 @@ def _planned(config: Config, export: Export, snapshot: Snapshot | PipelineError,
             )
     except PipelineError as error:
         return replace(failed, error=error)
-    report = planned_report(export, connection_of(config, export), planned)
-    try:
-        stop_if_any(list(planned.guards))
-    except PipelineError as error:
-        return replace(report, error=error)
-    return report
+    return planned_report(export, connection_of(config, export), planned)

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from ci_mailchimp_pipeline.config import Config, Export
-from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, RunLaterError
 from ci_mailchimp_pipeline.orchestration import checks, folders, metadata
 from ci_mailchimp_pipeline.orchestration.describe import frame_description, owners, sync_description
 from ci_mailchimp_pipeline.orchestration.failures import Step, as_failure, failed, guarded
@@ -22,7 +22,13 @@ from ci_mailchimp_pipeline.pipeline.planning import FACTS, connect, connection_o
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
 from ci_mailchimp_pipeline.pipeline.upstream import take_settled_upstream, take_upstream, why_not
-from ci_mailchimp_pipeline.plan.guards import Allowances, frame_guards, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.plan.guards import (
+    Allowances,
+    frame_guards,
+    permission_guards,
+    stop_if_any,
+    stop_of,
+)
 from ci_mailchimp_pipeline.sources.base import Snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
@@ -205,11 +211,8 @@ def _frame(
 
 def _stopped(step: Step, known: Report) -> dg.Failure | None:
     """The failure to raise when one of the guards in *known* stopped."""
-    try:
-        stop_if_any(list(known.guards))
-    except PipelineError as error:
-        return failed(step, error, known)
-    return None
+    stop = stop_of(known.guards)
+    return failed(step, stop, known) if stop else None
 
 
 def _sync(step: Step, export: Export, chosen: SyncConfig, judged: folders.Judged) -> Report:

@@ -26,10 +26,8 @@ from ci_mailchimp_pipeline.plan.guards import (
     Allowances,
     Guard,
     Upstream,
-    frame_guards,
-    permission_guards,
-    plan_guards,
-    source_guards,
+    all_guards,
+    stop_of,
 )
 from ci_mailchimp_pipeline.plan.model import Counts, Plan, PlanInputs, PlanSettings
 from ci_mailchimp_pipeline.sources.base import Snapshot, open_source
@@ -242,23 +240,13 @@ def plan_export(
     adopted = ledger.adopted_tags(audience)
     _refuse_slips(config, export, snapshot, adopted)
     contacts = _contacts(client, connection, export, known.seen)
-    guards = (
-        *permission_guards(export, connection),
-        *frame_guards(export, plan.counts),
-        *source_guards(
-            export,
-            Upstream(customers=snapshot.customers, segments=snapshot.segments, found=frame.segments),
-            plan,
-            allowances,
-        ),
-        *plan_guards(export, connection, plan, allowances, contacts=contacts),
-    )
+    upstream = Upstream(customers=snapshot.customers, segments=snapshot.segments, found=frame.segments)
     return Planned(
         plan=plan,
         frame=frame,
         facts=facts,
         tags=tags,
-        guards=guards,
+        guards=all_guards(export, connection, upstream, plan, allowances, contacts=contacts),
         reads=facts.requests + client.requests - before,
         more_reads=1
         + (0 if plan.writes_nothing else adoption_reads(adopted, export, tags) + plan.calls.archives),
@@ -281,7 +269,7 @@ def _refuse_slips(config: Config, export: Export, snapshot: Snapshot, adopted: f
 
 
 def planned_report(export: Export, connection: Connection, planned: Planned) -> Report:
-    """The report of a plan: what a run would end with, and what it would need."""
+    """The report of a plan: what a run would end with, what it would need, and the guard that would stop it."""
     plan = planned.plan
     return Report(
         export=export.id,
@@ -299,4 +287,5 @@ def planned_report(export: Export, connection: Connection, planned: Planned) -> 
         writes=planned.writes,
         minutes=planned.minutes(connection.max_connections),
         members=plan.held,
+        error=stop_of(planned.guards),
     )

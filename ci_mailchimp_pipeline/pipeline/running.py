@@ -233,7 +233,7 @@ class ExportRun:
         return facts_now(self.client, self.config, self.export, frame)
 
     def _check(self, planned: Planned) -> None:
-        stop_if_any(list(planned.guards))
+        stop_if_any(planned.guards)
         expect_plan(planned.plan, self.occasion.plan_id, again=f"plan {self.export.id}")
 
     def _finished(self, report: Report) -> Report:

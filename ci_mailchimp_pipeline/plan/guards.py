@@ -1,6 +1,6 @@
 """The refusals: each compares one number with one limit, and names the key that changes the limit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ci_mailchimp_pipeline.config import Connection, Export
@@ -92,7 +92,7 @@ def frame_guards(export: Export, counts: Counts) -> list[Guard]:
             guard="max_rejected_percent",
             value=round(rejected, 2),
             limit=limit,
-            stopped=limit is not None and rejected > limit,
+            stopped=_over(rejected, limit),
             message=(
                 f"{counts.rejected:,} of {counts.profiles:,} profiles of export '{export.id}' are rejected "
                 f"({rejected:.1f} %), the limit is {_plain(limit)} % (max_rejected_percent)"
@@ -158,7 +158,7 @@ def plan_guards(
             guard="max_exit_percent",
             value=round(exits, 2),
             limit=exit_limit,
-            stopped=exit_limit is not None and exits > exit_limit,
+            stopped=_over(exits, exit_limit),
             message=(
                 f"{counts.exited:,} of the {plan.held:,} members that export '{export.id}' holds would leave "
                 f"({exits:.1f} %), the limit is {_plain(exit_limit)} % (max_exit_percent)"
@@ -172,7 +172,7 @@ def plan_guards(
             guard="max_growth_percent",
             value=round(growth, 2),
             limit=growth_limit,
-            stopped=growth_limit is not None and growth > growth_limit,
+            stopped=_over(growth, growth_limit),
             message=(
                 f"{plan.growing:,} members would join the {plan.held:,} that export '{export.id}' holds "
                 f"({growth:.1f} %), the limit is {_plain(growth_limit)} % (max_growth_percent)"
@@ -198,12 +198,45 @@ def plan_guards(
     return guards
 
 
-def stop_if_any(guards: list[Guard]) -> None:
-    """Raise the first stopped guard as a ``SafetyStopError`` that lists all of them."""
+def all_guards(
+    export: Export,
+    connection: Connection,
+    upstream: Upstream,
+    plan: Plan,
+    allowances: Allowances,
+    *,
+    contacts: int | None,
+) -> tuple[Guard, ...]:
+    """Every verdict on a run, in the order in which they are shown; *contacts* as in ``plan_guards``."""
+    return (
+        *permission_guards(export, connection),
+        *frame_guards(export, plan.counts),
+        *source_guards(export, upstream, plan, allowances),
+        *plan_guards(export, connection, plan, allowances, contacts=contacts),
+    )
+
+
+def stop_if_any(guards: Sequence[Guard]) -> None:
+    """Raise what `stop_of` finds.
+
+    Raises:
+        SafetyStopError: With the first stopped guard as its code.
+    """
+    if stop := stop_of(guards):
+        raise stop
+
+
+def stop_of(guards: Sequence[Guard]) -> SafetyStopError | None:
+    """The first stopped guard as an error that lists all of them; None when all passed."""
     stopped = [guard for guard in guards if guard.stopped]
-    if stopped:
-        message = "; ".join(guard.message for guard in stopped)
-        raise SafetyStopError(stopped[0].guard, f"{message}. Nothing was sent.", fix=stopped[0].fix)
+    if not stopped:
+        return None
+    message = "; ".join(guard.message for guard in stopped)
+    return SafetyStopError(stopped[0].guard, f"{message}. Nothing was sent.", fix=stopped[0].fix)
+
+
+def _over(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
 
 
 def _percent(part: int, whole: int) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ci_mailchimp_pipeline.ledger import Acknowledged, Moved, Refused, Suppressed
+from ci_mailchimp_pipeline.ledger import Acknowledged, Moved, Suppressed
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.answers import MoveAnswer
 from ci_mailchimp_pipeline.mailchimp.bodies import Move
@@ -62,17 +62,7 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
         refusal = answer.refusal
         moves.refused.add(row["subscriber_hash"])
         (outcome.suppressed if refusal.kind == "suppress" else outcome.refused)[refusal.code] += 1
-        writer.record(
-            Refused(
-                subscriber_hash=row["subscriber_hash"],
-                customer_id=row["customer_id"],
-                kind=refusal.kind,
-                code=refusal.code,
-                field=refusal.field,
-                fingerprint=row["fingerprint"],
-                retry_at=writer.retry_at(refusal.kind, row["attempts"] or 0),
-            )
-        )
+        writer.record(writer.refused(row, refusal.kind, refusal.code, refusal.field))
     elif answer.status in NOT_WRITABLE:
         outcome.suppressed[answer.status] += 1
         moves.refused.add(row["subscriber_hash"])

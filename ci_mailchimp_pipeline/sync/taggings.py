@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 import polars as pl
 
-from ci_mailchimp_pipeline.ledger import Refused, Released, Retagged
+from ci_mailchimp_pipeline.ledger import Released, Retagged
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.plan.model import Plan
 from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of, scan
@@ -141,20 +141,7 @@ def _count_people(writer: Writer, plan: Plan, settled: frozenset[bytes], state: 
     due = [each for each in people if each not in settled]
     refused = [state.failed[each] for each in due if each in state.failed]
     for batch in batches_of(iter(refused)):
-        writer.record(
-            *(
-                Refused(
-                    subscriber_hash=row["subscriber_hash"],
-                    customer_id=row["customer_id"],
-                    kind="temporary",
-                    code="tag_refused",
-                    field=None,
-                    fingerprint=row["fingerprint"],
-                    retry_at=writer.retry_at("temporary", row["attempts"]),
-                )
-                for row in batch
-            )
-        )
+        writer.record(*(writer.refused(row, "temporary", "tag_refused") for row in batch))
     writer.tally.add(
         Outcome(buckets=Counter(updated=len(due) - len(refused)), refused=Counter(tag_refused=len(refused)))
     )

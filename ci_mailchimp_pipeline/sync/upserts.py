@@ -140,12 +140,4 @@ def _refuse(
 ) -> Refused:
     if row["bucket"] != "moved":
         (outcome.suppressed if kind == "suppress" else outcome.refused)[code] += 1
-    return Refused(
-        subscriber_hash=row["subscriber_hash"],
-        customer_id=row["customer_id"],
-        kind=kind,
-        code=code,
-        field=field,
-        fingerprint=row["fingerprint"],
-        retry_at=writer.retry_at(kind, row["attempts"] or 0),
-    )
+    return writer.refused(row, kind, code, field)

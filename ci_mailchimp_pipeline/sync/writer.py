@@ -6,9 +6,10 @@ from typing import Any
 
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.frame.fields import MergeField
-from ci_mailchimp_pipeline.ledger import Lease, Ledger
+from ci_mailchimp_pipeline.ledger import Lease, Ledger, Refused
 from ci_mailchimp_pipeline.mailchimp.bodies import merge_value
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
+from ci_mailchimp_pipeline.mailchimp.refusals import RefusalKind
 from ci_mailchimp_pipeline.sync.batches import Row
 from ci_mailchimp_pipeline.sync.tally import Outcome, Tally
 from ci_mailchimp_pipeline.sync.workers import Work, in_parallel
@@ -71,11 +72,18 @@ class Writer:
         values.update(dict.fromkeys(row["clear"], ""))
         return values
 
-    def retry_at(self, kind: str, attempts: int) -> float | None:
-        """When a temporary refusal is due again; None for the other kinds."""
-        if kind != "temporary":
-            return None
-        return self.now() + RETRY_AFTER_SECONDS[min(attempts, len(RETRY_AFTER_SECONDS) - 1)]
+    def refused(self, row: Row, kind: RefusalKind, code: str, field: str | None = None) -> Refused:
+        """Mailchimp's no to *row*, as the ledger keeps it; a temporary one is due again the later, the more there were."""
+        again = RETRY_AFTER_SECONDS[min(row["attempts"] or 0, len(RETRY_AFTER_SECONDS) - 1)]
+        return Refused(
+            subscriber_hash=row["subscriber_hash"],
+            customer_id=row["customer_id"],
+            kind=kind,
+            code=code,
+            field=field,
+            fingerprint=row["fingerprint"],
+            retry_at=self.now() + again if kind == "temporary" else None,
+        )
 
     def may_be_ours(self, *, repeated: bool, created_at: float | None, source: str) -> bool:
         """Whether a member that exists was created by a request of ours whose answer was lost.
