@@ -134,11 +134,12 @@ def _show(export: str, frame: "Frame", refused: "Iterator[Refused]", *, show_add
 
 def _again(row: "RefusalRow", now: float) -> str:
     """When a refused row is sent again, for people."""
+    from ci_mailchimp_pipeline.pipeline.evidence import is_waiting
     from ci_mailchimp_pipeline.pipeline.telling import told_time
 
     if row.retry_at is None:
         return "never" if row.kind == "suppress" else "when the data change"
-    return "with the next run" if row.retry_at <= now else told_time(row.retry_at).replace("T", " ")
+    return told_time(row.retry_at).replace("T", " ") if is_waiting(row, now) else "with the next run"
 
 
 def _shown(address: str | None, *, show_addresses: bool) -> str:

@@ -6,7 +6,7 @@ from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import HoldRow, Person, RefusalRow
 from ci_mailchimp_pipeline.mailchimp.answers import MemberNow
-from ci_mailchimp_pipeline.plan.classify import ANSWER_DELAY_SECONDS
+from ci_mailchimp_pipeline.plan.classify import ANSWER_DELAY_SECONDS, LONGEST_WAIT
 
 NOBODY = Person(member=None, holds=(), refusals=(), foreign_tags=())
 
@@ -96,7 +96,7 @@ class Facts:
         if known is None or now is None or known.state != "archived_by_us":
             return False
         if known.archived_at is None or now.last_changed is None:
-            return True
+            return False
         return now.last_changed <= known.archived_at + ANSWER_DELAY_SECONDS
 
     def tags_of(self, export: Export) -> tuple[str, ...]:
@@ -115,6 +115,11 @@ class Facts:
         if found is None or found.kind == "suppress" or self.frame is None or self.frame.customer_id is None:
             return found
         return found if self.frame.fingerprint == found.fingerprint else None
+
+
+def is_waiting(refusal: RefusalRow, now: float) -> bool:
+    """Whether a temporary refusal is not due yet at *now*, seconds since 1970."""
+    return refusal.retry_at is not None and now <= refusal.retry_at <= now + LONGEST_WAIT
 
 
 def keys_of(tags: tuple[str, ...]) -> set[str]:

@@ -128,9 +128,8 @@ def _by_customer(engine: Engine, into: Path) -> tuple[dict[str, int], int]:
         f"""
         CREATE TABLE gone AS
         SELECT s.* FROM seen s LEFT JOIN members m USING (subscriber_hash)
-        WHERE NOT coalesce(s.status = 'archived' AND m.state = 'archived_by_us' AND (
-            s.last_changed IS NULL OR m.archived_at IS NULL
-            OR s.last_changed <= m.archived_at + {ANSWER_DELAY_SECONDS}), false);
+        WHERE NOT coalesce(s.status = 'archived' AND m.state = 'archived_by_us'
+                           AND s.last_changed <= m.archived_at + {ANSWER_DELAY_SECONDS}, false);
         CREATE TABLE known AS
         SELECT g.*, h.customer_id FROM gone g JOIN (
             SELECT subscriber_hash, customer_id FROM frame

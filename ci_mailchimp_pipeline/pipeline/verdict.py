@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ci_mailchimp_pipeline.config import Export
-from ci_mailchimp_pipeline.pipeline.evidence import Customer, Facts, InFrame, keys_of
+from ci_mailchimp_pipeline.pipeline.evidence import Customer, Facts, InFrame, is_waiting, keys_of
 from ci_mailchimp_pipeline.pipeline.telling import Step, steps_of, told_time
 
 Verdict = Literal[
@@ -146,7 +146,7 @@ def _as_planned(export: Export, facts: Facts) -> Judgement:
         return "suppressed", "opted_out_before_move", _NEXT["opted_out_before_move"]
     if refusal and refusal.kind == "permanent":
         return "refused", refusal.code, _PERMANENT
-    if refusal and refusal.kind == "temporary" and (refusal.retry_at or 0) > facts.now:
+    if refusal and refusal.kind == "temporary" and is_waiting(refusal, facts.now):
         return "refused", refusal.code, f"nothing: a run after {told_time(refusal.retry_at or 0)} tries again"
     return _as_member(export, facts)
 

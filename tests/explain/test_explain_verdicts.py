@@ -3,6 +3,8 @@
 import pytest
 from harness import AUDIENCE, address
 
+from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting
+
 ANA = "ana@contoso-mail.internal"
 
 
@@ -336,3 +338,18 @@ def test_another_exports_hold_is_not_this_ones(desk):
 
     assert desk.verdict(ANA, "vip") == ("member", None)
     assert desk.verdict(ANA, "news") == ("member", "not_sent")
+
+
+@pytest.mark.parametrize("asked", [ANA, "new.ana@contoso-mail.internal"])
+def test_somebody_who_was_erased(desk, asked):
+    """The keyed hash is enough to say so: of the address, and of the customer whatever address they have now."""
+    desk.project.customer("c1", ANA)
+    desk.run()
+    Forgetting(config=desk.project.write(), address=ANA, environ=desk.project.environ).carry_out()
+    desk.project.customer("c1", asked)
+    desk.project.write()
+
+    found = desk.ask(asked)
+
+    assert (found["verdict"], found["reason"]) == ("forgotten", "forgotten")
+    assert found["steps"][3]["says"] == "erased on request: only a keyed hash is kept"
