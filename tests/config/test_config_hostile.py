@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fuzz.often import often
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -185,7 +186,7 @@ def outcome(load_text: LoadText, content: str | bytes) -> str:
     return text
 
 
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=often(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ
@@ -230,7 +231,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(FUZZ, max_examples=100)
+@settings(FUZZ, max_examples=often(100))
 @given(st.data())
 def test_no_value_of_any_key_gives_a_traceback(load_text: LoadText, valid: str, data: st.DataObject) -> None:
     """Every key of a right file, with any value at all in its place."""
