@@ -1,18 +1,26 @@
 """What Mailchimp makes of a value by itself is no drift; anything else is."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import AUDIENCE, Project
 from reconcile.desk import Desk, differs
 
-from ci_mailchimp_pipeline.engine import open_engine, quoted
+from ci_mailchimp_pipeline.engine import Engine, open_engine, quoted
 from ci_mailchimp_pipeline.frame.fields import MergeField
 from ci_mailchimp_pipeline.sync.values import same_sql
 from ci_mailchimp_pipeline.testing import Emulator
 
 STREET = '{"addr1":"Main 1","city":"Bonn","state":"NRW","zip":"53111"'
 LONG = "x" * 255
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One engine for all values."""
+    with open_engine(tmp_path_factory.mktemp("values")) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -51,14 +59,14 @@ LONG = "x" * 255
         ("address", STREET + "}", "not JSON", False),
     ],
 )
-def test_values(tmp_path: Path, kind: str, ours: str, theirs: str | None, *, same: bool) -> None:
+def test_values(engine: Engine, kind: str, ours: str, theirs: str | None, *, same: bool) -> None:
     """A value is the same after Mailchimp's own way of writing it."""
-    with open_engine(tmp_path) as engine:
-        there = "NULL::VARCHAR" if theirs is None else quoted(theirs)
-        row = f"(SELECT {quoted(ours)} AS ours, {there} AS theirs)"
-        found = engine.one(
-            f"SELECT {same_sql(MergeField(tag='X', type=kind), 'r.ours', 'r.theirs')} FROM {row} r"
-        )
+    there = "NULL::VARCHAR" if theirs is None else quoted(theirs)
+    row = f"(SELECT {quoted(ours)} AS ours, {there} AS theirs)"
+
+    found = engine.one(
+        f"SELECT {same_sql(MergeField(tag='X', type=kind), 'r.ours', 'r.theirs')} FROM {row} r"
+    )
 
     assert found is same
 
