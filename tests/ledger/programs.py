@@ -1,4 +1,7 @@
-"""Programs that tests start beside themselves: ``holder HOME URL`` and ``runner FOLDER EMULATOR URL``."""
+"""Programs that tests start beside themselves.
+
+``holder HOME URL``, ``taker HOME URL`` and ``runner FOLDER EMULATOR URL``; an empty URL is SQLite.
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,13 +63,18 @@ def start(*arguments: object) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-def runner(project: Project) -> "subprocess.Popen[str]":
-    """Start a runner of *project*, which is written, and wait until it is ready."""
-    url = project.environ.get("CI_MAILCHIMP_LEDGER", "")
-    process = start("runner", project.folder, project.emulator.url, url)
+def start_ready(*arguments: object) -> "subprocess.Popen[str]":
+    """Start one that reads lines, and wait until it does."""
+    process = start(*arguments)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def runner(project: Project) -> "subprocess.Popen[str]":
+    """Start a runner of *project*, which is written."""
+    url = project.environ.get("CI_MAILCHIMP_LEDGER", "")
+    return start_ready("runner", project.folder, project.emulator.url, url)
 
 
 def held(project: Project, into: Path) -> set[tuple[Any, ...]]:
@@ -109,6 +118,21 @@ def hold(home: str, url: str) -> None:
                 print("wrote")
 
 
+def take(home: str, url: str) -> None:
+    """For each line of the input take the lease, record, and print the fence and how many more are held then."""
+    with open_ledger(Path(home), url or None) as ledger:
+        audience = ledger.audience(ACCOUNT, AUDIENCE)
+        print("ready", flush=True)
+        for line in sys.stdin:
+            done = None
+            while done is None:
+                with suppress(RunLaterError), ledger.lease(audience, this_process()) as lease:
+                    before = ledger.held(audience, "vip")
+                    ledger.record(lease, [person(int(line))], export="vip")
+                    done = lease.fence, ledger.held(audience, "vip") - before
+            print(*done, flush=True)
+
+
 class Written(Project):
     """A project that somebody else writes."""
 
@@ -141,4 +165,4 @@ def run(folder: str, emulator: str, url: str) -> None:
 
 
 if __name__ == "__main__":
-    {"holder": hold, "runner": run}[sys.argv[1]](*sys.argv[2:])
+    {"holder": hold, "taker": take, "runner": run}[sys.argv[1]](*sys.argv[2:])

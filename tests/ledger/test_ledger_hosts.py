@@ -8,13 +8,14 @@ import time
 
 import pytest
 from harness import AUDIENCE, Project, address, key
-from ledger.programs import SHORT, held, person, runner, start
+from ledger.programs import SHORT, held, person, runner, start, start_ready
 
 from ci_mailchimp_pipeline.errors import RunLaterError
 from ci_mailchimp_pipeline.ledger import open_ledger
 
 PATIENCE = 60  # seconds; a hundredth of it where nothing else runs
-ROUNDS = {"postgresql": 20, "sqlite": 5}
+ROUNDS = 20
+RUNS = 4
 
 
 def taken_over(ledger, audience):
@@ -52,6 +53,35 @@ def test_a_holder_that_was_asleep_writes_nothing_over_its_successor(home, new_ur
         assert read(ledger, audience, "tags") == []
 
 
+def tell(processes, line):
+    """Give *line* to all at once and return what each says when it is done."""
+    for process in processes:
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+    return [process.stdout.readline() for process in processes]
+
+
+def end(processes):
+    """End programs that wait for a line."""
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_two_processes_started_together_take_turns(home, new_url):
+    """Twenty times two at once: each gets the audience, alone, under a fence of its own."""
+    open_ledger(home, new_url).close()
+    pair = [start_ready("taker", home, new_url or "") for _ in range(2)]
+
+    said = [tuple(map(int, line.split())) for turn in range(ROUNDS) for line in tell(pair, turn)]
+
+    end(pair)
+    fences = [fence for fence, _ in said]
+    assert len(set(fences)) == 2 * ROUNDS
+    # The first of a turn brings one person, the second, alone with the audience, finds them there.
+    assert sorted(more for _, more in said) == [0] * ROUNDS + [1] * ROUNDS
+
+
 @pytest.fixture
 def project(tmp_path, mailchimp_emulator, new_url):
     """A project whose ledger is on either database."""
@@ -68,25 +98,20 @@ def pair(project):
     project.write()
     runners = [runner(project) for _ in range(2)]
     yield runners
-    for started in runners:
-        started.kill()
-        started.communicate()
+    end(runners)
 
 
 @pytest.mark.slow
-def test_two_processes_started_together_end_exact(project, pair, tmp_path):
+def test_two_runs_started_together_end_exact(project, pair, tmp_path):
     """Time and again two runs at once: one comes after the other or is told to, and nothing is wrong at the end."""
     codes = []
-    for turn in range(ROUNDS["postgresql" if "CI_MAILCHIMP_LEDGER" in project.environ else "sqlite"]):
+    for turn in range(RUNS):
         project.customers([10 * turn + number for number in range(5)])
         if turn:
             project.leave(f"c{10 * (turn - 1):05}")
             project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
         project.write()
-        for process in pair:
-            process.stdin.write("0\n")
-            process.stdin.flush()
-        ends = [json.loads(process.stdout.readline()) for process in pair]
+        ends = [json.loads(line) for line in tell(pair, 0)]
         codes += [end["code"] for end in ends if end["code"]]
         assert "success" in [end["status"] for end in ends], ends
 

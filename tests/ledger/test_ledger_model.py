@@ -182,7 +182,7 @@ def shelf(request, tmp_path_factory):
         yield ledger, take
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(batches)
 def test_the_ledger_is_the_model(shelf, batches):
     """Members, holds and refusals equal the model's after any records, chains of moves included."""
@@ -196,7 +196,7 @@ def test_the_ledger_is_the_model(shelf, batches):
         assert tell() == model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(batches, records.filter(lambda row: not isinstance(row, Refused)))
 def test_recording_something_twice_is_recording_it_once(shelf, batches, last):
     """Requests in flight are repeated after a crash; recording them again changes nothing but attempts."""

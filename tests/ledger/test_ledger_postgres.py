@@ -323,20 +323,22 @@ def test_an_error_never_quotes_the_row(ledger, lease, people):
     assert "contoso" not in str(caught.value)
 
 
-def test_no_table_file_keeps_an_erased_person(ledger, audience, server, people):
+def test_no_table_file_keeps_an_erased_person(home, postgres, people):
     """Address, customer and hash are in no file of a table, though a plain VACUUM would leave them there."""
     needles = (people.address(1).encode(), b"Customer-77", people.hash(1))
-    with ledger.lease(audience, "host:1") as lease:
-        crowd = [people.acknowledged(number) for number in range(100, 400)]
-        person = people.acknowledged(1, customer_id="Customer-77")
-        ledger.record(lease, [*crowd, person], export="vip")
-        ledger.adopt_tag(lease, "Partner", [[people.hash(1)]])
-    assert all(found_in_tables(server, needles))
+    with open_ledger(home, postgres) as ledger, psycopg.connect(postgres, autocommit=True) as server:
+        audience = ledger.audience("account-1", "a1b2c3d4e5")
+        with ledger.lease(audience, "host:1") as lease:
+            crowd = [people.acknowledged(number) for number in range(100, 400)]
+            person = people.acknowledged(1, customer_id="Customer-77")
+            ledger.record(lease, [*crowd, person], export="vip")
+            ledger.adopt_tag(lease, "Partner", [[people.hash(1)]])
+        assert all(found_in_tables(server, needles))
 
-    ledger.erase(people.hash(1), ["Customer-77"], owner="host:9")
+        ledger.erase(people.hash(1), ["Customer-77"], owner="host:9")
 
-    assert not any(found_in_tables(server, needles))
-    assert ledger.held(audience, "vip") == 300
+        assert not any(found_in_tables(server, needles))
+        assert ledger.held(audience, "vip") == 300
 
 
 def found_in_tables(server, needles):
