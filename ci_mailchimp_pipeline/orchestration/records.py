@@ -1,7 +1,6 @@
 """What it means when Dagster's own records cannot be read or written; its words would be a page of traceback."""
 
 import errno
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -42,13 +41,13 @@ def records_failure(error: BaseException, folder: Path) -> PipelineError | None:
 def _meaning(error: BaseException, folder: Path) -> PipelineError | None:
     if isinstance(error, OSError):
         return no_room(error, folder)
-    # The low byte is the class of the error: https://www.sqlite.org/rescode.html
-    number = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if number == sqlite3.SQLITE_FULL:
+    # By name, with what makes it more special after it: https://www.sqlite.org/rescode.html
+    name = (getattr(error, "sqlite_errorname", "") + "_").removeprefix("SQLITE_")
+    if name.startswith("FULL_"):
         return no_room(OSError(errno.ENOSPC, ""), folder)
-    if number in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if name.startswith(("READONLY_", "CANTOPEN_", "PERM_")):
         return unwritable(PermissionError(errno.EACCES, ""), folder)
-    if number in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if name.startswith(("CORRUPT_", "NOTADB_")):
         return FixConfigError(
             "dagster_damaged",
             f"Dagster's records in {folder} are damaged",
