@@ -155,11 +155,13 @@ class MoveAnswer:
     """What became of a member's new address.
 
     ``address_taken``: another member has it. ``gone``: there is no member at the old one. ``status`` is the
-    member's when it moved; ``refusal`` says why when it was refused.
+    member's when it moved; ``refusal`` says why when it was refused. ``found_moved``: this request was refused, and
+    the member was found at the new address: an earlier request moved it, perhaps with other merge fields.
     """
 
     kind: Literal["moved", "address_taken", "gone", "refused"]
     status: str | None = None
+    found_moved: bool = False
     refusal: Refusal | None = None
 
 

@@ -14,7 +14,7 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.plan.model import Counts, Plan
 from ci_mailchimp_pipeline.sync.batches import Row, batches_of, rows_of
 from ci_mailchimp_pipeline.sync.leaving import let_go
-from ci_mailchimp_pipeline.sync.moves import as_new_members, send_moves
+from ci_mailchimp_pipeline.sync.moves import also_upserted, send_moves
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 from ci_mailchimp_pipeline.sync.taggings import TagIds, send_taggings
 from ci_mailchimp_pipeline.sync.tally import Tally
@@ -83,7 +83,7 @@ def apply_plan(
         _create(writer, facts)
     ids = _tag_ids(writer, plan, tags)
     moves = send_moves(writer, plan)
-    send_upserts(writer, plan, extra=as_new_members(moves), skip=moves.settled_otherwise)
+    send_upserts(writer, plan, extra=also_upserted(moves), skip=moves.settled_otherwise)
     send_taggings(writer, plan, ids, moves)
     let_go(writer, plan, moves)
     return Applied(

@@ -20,10 +20,13 @@ class Moves:
     Attributes:
         impossible: The new address is a member already, or the old member is gone: these people are sent as
             new ones, and the old member is let go.
+        found: An earlier run, whose end nobody heard, had moved them already: with the merge fields of that time,
+            so those of today are still to be sent.
         refused: New hashes that Mailchimp would not take; nothing else is sent for them.
     """
 
     impossible: list[Row] = field(default_factory=list)
+    found: list[Row] = field(default_factory=list)
     refused: set[bytes] = field(default_factory=set)
 
     @property
@@ -73,6 +76,11 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
             reason=answer.status,
         )
         writer.record(moved, suppressed)
+    elif answer.found_moved and writer.unfinished_since is not None:
+        outcome.buckets["moved"] += 1
+        if not row["riding"]:
+            moves.found.append(row)
+        writer.record(moved)
     else:
         outcome.buckets["moved"] += 1
         held = Acknowledged(
@@ -94,9 +102,13 @@ def _is_gone(writer: Writer, row: Row, answer: MoveAnswer) -> bool:
     return refused and endpoints.member_status(writer.client, writer.audience_id, row["old_hash"]) is None
 
 
-def as_new_members(moves: Moves) -> list[Row]:
-    """The people whose move was impossible, as rows of the upserts."""
+def also_upserted(moves: Moves) -> list[Row]:
+    """The people whose move was impossible, or left their merge fields open, as rows of the upserts."""
+    more = {"pairs": 0, "archived_at": None}
     return [
-        {**row, "op": "upsert", "bucket": "added", "held_tags": row["tags"], "pairs": 0, "archived_at": None}
-        for row in moves.impossible
+        *(
+            {**row, **more, "op": "upsert", "bucket": "added", "held_tags": row["tags"]}
+            for row in moves.impossible
+        ),
+        *({**row, **more, "op": "ride", "bucket": "moved"} for row in moves.found),
     ]

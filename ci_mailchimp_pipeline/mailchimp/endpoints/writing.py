@@ -113,7 +113,7 @@ def move_member(
         gone = member_status(client, audience_id, old_hash) is None
         status = member_status(client, audience_id, new_hash) if gone else None
         if status is not None:
-            return MoveAnswer(kind="moved", status=status)
+            return MoveAnswer(kind="moved", status=status, found_moved=True)
     return _moved(reply, new_hash)
 
 

@@ -1,4 +1,4 @@
-"""P10 and P1 when the source gives a customer another id: the person is found all the same."""
+"""P10 and P1 some refreshes later: ids that changed upstream, and answers that nobody heard."""
 
 import pytest
 from harness import AUDIENCE, Project, address
@@ -62,4 +62,24 @@ def test_who_confirmed_before_the_run_was_repeated_stops_nothing(project):
 
     assert report.warnings == ()
     assert member(project, ADA)["status"] == "subscribed"
+    quiet(project)
+
+
+@pytest.mark.parametrize("segments", [["Vip"], ["Vip", "Gold"]])
+def test_a_move_that_nobody_heard_of_brings_what_changed_since(project, segments):
+    """Moved by a run that died; then the name changes; the next run finds the move done and sends the name."""
+    project.customers([1], *segments)
+    project.customers([2], "Vip", "Gold")
+    run(project)
+    project.export("vip", segments=["Vip", "Gold"])
+    project.customer("c00001", NEW, *segments)
+    with pytest.raises(Crash):
+        project.run(client=CrashAt(1, after_sending=True))
+    project.customer("c00001", NEW, "Vip", "Gold", FirstName="Changed")
+
+    report = run(project)
+
+    assert report.counts.moved == 1
+    assert member(project, NEW)["merge_fields"]["FNAME"] == "Changed"
+    assert member(project, NEW)["tags"] == ["Gold", "Vip"]
     quiet(project)
