@@ -46,5 +46,6 @@ check: ## what a commit has to pass
 dist-check: ## build the wheel, install it alone, run it
 	@.ci/run dist
 
-bench: ## a million profiles; takes minutes
+bench: ## a thousand exports, a million profiles; takes minutes
+	uv run python benchmarks/load.py
 	uv run python benchmarks/million.py
