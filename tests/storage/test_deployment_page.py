@@ -65,7 +65,7 @@ def test_units_start_programs_that_are_installed(block: Any) -> None:
 def test_page_and_daemon_look_where_the_code_server_is() -> None:
     """One address, and the name under which sensors remember, as in the repository's workspace.yaml."""
     (server,) = (each["grpc_server"] for each in _yaml("grpc_server")["load_from"])
-    code = next(command for block in UNITS if "grpc" in (command := _command(block.text)))
+    code = next(command for block in UNITS if "code-server" in (command := _command(block.text)))
     ours = yaml.safe_load((ROOT / "workspace.yaml").read_bytes())["load_from"][0]["python_module"]
 
     assert code[code.index("-h") + 1] == server["host"]
