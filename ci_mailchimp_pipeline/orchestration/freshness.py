@@ -102,7 +102,7 @@ def _check(config: Config, export: Export) -> dg.AssetChecksDefinition:
         problem = "the ledger cannot be read"
         try:
             with private_files():
-                rows = _runs(config, export)
+                rows = _runs(config, [export])[export.id]
         except PipelineError as error:
             problem = error.message
         else:
@@ -158,11 +158,12 @@ def _look(
     verdicts: dict[str, Freshness] = {}
     told: dict[str, frozenset[str]] = {}
     waiting: dict[str, tuple[Alert, list[tuple[Export, str]]]] = {}
+    try:
+        runs = _runs(config, exports)
+    except PipelineError as error:
+        return f"{error.message}; fix: {error.fix}"
     for export in exports:
-        try:
-            rows = _runs(config, export)
-        except PipelineError as error:
-            return f"{error.message}; fix: {error.fix}"
+        rows = runs[export.id]
         verdict = verdicts[export.id] = judge(export, rows, now=moment, known_since=known[export.id])
         before = before_run(rows, None)
         told[export.id] = told_stale(context.instance, export, before)
@@ -215,11 +216,14 @@ def _numbers(verdict: Freshness, told: frozenset[str]) -> dict[str, dg.MetadataV
     return found
 
 
-def _runs(config: Config, export: Export) -> list[RunRow]:
+def _runs(config: Config, exports: list[Export]) -> dict[str, list[RunRow]]:
+    """The newest runs of each export, with its last success however old that is."""
+    found = {}
     with open_ledger(config.home, config.ledger_url, read_only=True) as ledger:
-        rows = ledger.runs(export.id, limit=HISTORY)
-        success = ledger.last_success(export.id)
-    return rows if success is None or success in rows else [*rows, success]
+        for export in exports:
+            rows, success = ledger.runs(export.id, limit=HISTORY), ledger.last_success(export.id)
+            found[export.id] = rows if success is None or success in rows else [*rows, success]
+    return found
 
 
 def _known(cursor: str | None) -> dict[str, float]:
