@@ -6,7 +6,7 @@ from harness import AUDIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-PEOPLE = 10
+PEOPLE = 8
 # What may become of a person between two runs, and of whom Mailchimp knows something before the first.
 BEFORE = ("nothing", "subscribed", "unsubscribed", "cleaned", "archived", "pending", "deleted")
 DURING = ("wanted", "not_consented", "malformed", "reserved", "other_segment", "refused", "shared")

@@ -27,15 +27,15 @@ def _files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_one_request_that_reads_and_no_file(settled):
+def test_one_request_that_reads_and_no_file(declared):
     """It asks Mailchimp once, and leaves every file of the project as it was."""
-    before = _files(settled.project.folder)
+    before = _files(declared.project.folder)
 
-    settled.ask(ANA)
+    declared.ask(ANA)
 
-    (request,) = settled.project.emulator.requests()
-    assert (request["method"], request["status"]) == ("GET", 200)
-    assert _files(settled.project.folder) == before
+    (request,) = declared.project.emulator.requests()
+    assert request["method"] == "GET"
+    assert _files(declared.project.folder) == before
 
 
 def test_a_changed_address_takes_one_request_more(settled):
@@ -48,15 +48,15 @@ def test_a_changed_address_takes_one_request_more(settled):
     assert [request["method"] for request in settled.project.emulator.requests()] == ["GET", "GET"]
 
 
-def test_nothing_names_the_person(settled, logged):
+def test_nothing_names_the_person(declared, logged):
     """The address is in no log line and not in what is printed; the hash of it is in no log line."""
-    done = settled.say("vip", ANA)
+    done = declared.say("vip", ANA)
 
     assert done.exit_code == 0
     assert "ana@" not in done.output.lower()
     assert "ana@" not in logged().lower()
     assert "GET /lists" in logged()
-    path = settled.project.emulator.requests()[0]["path"]
+    path = declared.project.emulator.requests()[0]["path"]
     assert path.rpartition("/")[2] not in logged()
 
 
