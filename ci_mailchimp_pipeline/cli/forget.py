@@ -27,14 +27,15 @@ def forget(address: str, yes: bool, as_json: bool, config_path: str | None) -> N
     ADDRESS may be in any spelling, or - to read it from standard input. Again is harmless.
     """
     from ci_mailchimp_pipeline.cli.output import print_json, stderr
-    from ci_mailchimp_pipeline.orchestration import forgetting
-    from ci_mailchimp_pipeline.pipeline.forgetting import check_forgettable
+    from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 
     config = read_config(config_path)
     address = sys.stdin.readline() if address == "-" else address
     check_forgettable(config, address)
     if not yes:
         _ask(config, address)
+    from ci_mailchimp_pipeline.orchestration import forgetting
+
     done = forgetting.forget(config, address, on_step=lambda step: stderr().print(f"forget: {step}"))
     if as_json:
         print_json(done.as_json())
@@ -54,7 +55,7 @@ def _ask(config: "Config", address: str) -> None:
         FixConfigError: ``not_confirmed``: there is nobody to ask.
     """
     from ci_mailchimp_pipeline.cli.output import stderr
-    from ci_mailchimp_pipeline.orchestration.rejected import masked
+    from ci_mailchimp_pipeline.frame.address import masked
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise FixConfigError(

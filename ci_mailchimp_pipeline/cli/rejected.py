@@ -143,6 +143,6 @@ def _again(row: "RefusalRow", now: float) -> str:
 
 
 def _shown(address: str | None, *, show_addresses: bool) -> str:
-    from ci_mailchimp_pipeline.orchestration.rejected import masked
+    from ci_mailchimp_pipeline.frame.address import masked
 
     return (address or "") if show_addresses else masked(address)

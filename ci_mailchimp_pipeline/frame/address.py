@@ -56,3 +56,9 @@ def address_problem(address: str) -> str | None:
     ):
         return MALFORMED_EMAIL
     return RESERVED_DOMAIN if re.fullmatch(RESERVED, address.lower()) else None
+
+
+def masked(address: str | None) -> str:
+    """*address* as it may be shown: its first character and nothing else; blank for none."""
+    text = (address or "").strip()
+    return f"{text[0]}***@***" if text else ""

@@ -18,7 +18,8 @@ from ci_mailchimp_pipeline.orchestration.folders import shared_folders
 from ci_mailchimp_pipeline.orchestration.home import SETTINGS, dagster_home, private_files
 from ci_mailchimp_pipeline.orchestration.launch import open_instance
 from ci_mailchimp_pipeline.orchestration.records import records_failure
-from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting, check_forgettable, check_left
+from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
+from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting, check_left
 from ci_mailchimp_pipeline.pipeline.traces import Traces, found_in
 from ci_mailchimp_pipeline.sync.forget import Place
 
@@ -115,7 +116,7 @@ def _search(instance: dg.DagsterInstance | None, folder: Path, traces: Traces) -
         return Place(place="Dagster", found=len(files), done=done, left="wait for Dagster's database")
     if not files and not rows:
         return Place(place="Dagster", found=0, done="searched: nothing found")
-    told = [f"delete {path.relative_to(folder.parent)}" for path in files]
+    told = [f"delete {traces.shown(path.relative_to(folder.parent))}" for path in files]
     told += [f"delete the {rows} rows of its database that name the person, with their runs"] if rows else []
     return Place(place="Dagster", found=len(files) + rows, done="searched: still there", left=", ".join(told))
 

@@ -58,9 +58,3 @@ def refused_rows(refusals: Iterator[RefusalRow], frame: Path) -> Iterator[Refuse
         )
         known = dict(accepted.join(keys, on="subscriber_hash", how="semi").collect().iter_rows())
         yield from (Refused(row=each, address=known.get(each.subscriber_hash)) for each in block)
-
-
-def masked(address: str | None) -> str:
-    """*address* as it may be shown: its first character and nothing else; blank for none."""
-    text = (address or "").strip()
-    return f"{text[0]}***@***" if text else ""

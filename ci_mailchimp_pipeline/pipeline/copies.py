@@ -25,7 +25,7 @@ from ci_mailchimp_pipeline.sync.forget import Place
 
 ALWAYS_TOLD = ("snapshots", "frames")
 SHOWN = 5  # files named in a message
-TEMPORARY = re.compile(r"ci-mailchimp-(plan|explain|reconcile)-\w+")  # the folders of commands that only look
+TEMPORARY = re.compile(r"ci-mailchimp-((plan|explain|reconcile)-)?\w{8}")  # of commands that only look
 ABANDONED_SECONDS = 3600  # a command that only looks is done by then
 
 
@@ -139,7 +139,7 @@ class Copies:
         place = f"all files below {self.config.home}"
         if not left:
             return Place(place=place, found=0, done="searched: nothing found")
-        named = [self._shown(path, traces) for path in left[:SHOWN]]
+        named = [traces.shown(path.relative_to(self.config.home)) for path in left[:SHOWN]]
         more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
         return Place(
             place=place,
@@ -155,7 +155,3 @@ class Copies:
 
     def _is_foreign(self, path: Path) -> bool:
         return any(path.is_relative_to(folder) for folder in (self.work, *self.foreign))
-
-    def _shown(self, path: Path, traces: Traces) -> str:
-        name = str(path.relative_to(self.config.home))
-        return "a file whose name holds the address" if traces.names(name.encode()) else name

@@ -16,8 +16,6 @@ from ci_mailchimp_pipeline.config import Config, Connection
 from ci_mailchimp_pipeline.engine import open_engine
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError
 from ci_mailchimp_pipeline.forgotten import ForgetKey, known_key, made_key
-from ci_mailchimp_pipeline.frame.address import address_problem
-from ci_mailchimp_pipeline.frame.reasons import RESERVED_DOMAIN
 from ci_mailchimp_pipeline.ledger import (
     AudienceRow,
     ForgottenRow,
@@ -28,6 +26,7 @@ from ci_mailchimp_pipeline.ledger import (
 from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.copies import Copies, SharedFolder
+from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 from ci_mailchimp_pipeline.pipeline.person import know
 from ci_mailchimp_pipeline.pipeline.planning import connect_to
 from ci_mailchimp_pipeline.pipeline.traces import Traces
@@ -37,26 +36,6 @@ from ci_mailchimp_pipeline.sync.forget import Place, erase_in_audience
 
 DIGITS = 8  # of a digest, as people are shown it
 STEPS = ("looking", "remembering", "mailchimp", "files", "ledger", "searching")
-
-
-def check_forgettable(config: Config, address: str) -> None:
-    """Fail before anything is asked or done.
-
-    Raises:
-        FixConfigError: ``not_an_address``; ``sandbox``.
-    """
-    if address_problem(address) not in {None, RESERVED_DOMAIN}:
-        raise FixConfigError(
-            "not_an_address",
-            "what should be forgotten is no e-mail address",
-            fix="write the address alone; a malformed one was never sent, and goes with the source's next refresh",
-        )
-    if config.sandbox:
-        raise FixConfigError(
-            "sandbox",
-            "this is a sandbox: nothing is erased from here",
-            fix="forget the person where the exports run, or take away sandbox: true and CI_MAILCHIMP_SANDBOX",
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,7 +68,8 @@ class Forgetting:
         """Erase the person, and remember only that they must not be sent again.
 
         Raises:
-            FixConfigError: ``not_an_address``, ``sandbox``, ``forget_key_missing``: nothing was done.
+            FixConfigError: ``not_an_address``, ``sandbox``, ``forget_key_missing``, ``forget_key_needed``:
+                nothing was done.
             RunLaterError: ``audience_busy``: nothing was done.
             PipelineError: Whatever else was in the way; again finishes it.
         """
@@ -98,7 +78,7 @@ class Forgetting:
         with open_ledger(config.home, config.ledger_url) as ledger, ExitStack() as stack:
             leases = [stack.enter_context(ledger.lease(row.id, this_process())) for row in ledger.audiences()]
             used = ledger.forgotten_keys()
-            key = known_key(config.home, config.forget_key, used) or made_key(config.home)
+            key = known_key(config.home, config.forget_key, used) or _new_key(config)
             work = stack.enter_context(draft(config.home / "forget"))
             engine = stack.enter_context(open_engine(work))
             engine.execute("SET preserve_insertion_order = true")  # files are rewritten in their order
@@ -205,6 +185,17 @@ def check_left(places: Sequence[Place]) -> None:
             f"erased, but still to be found in: {'; '.join(place.place for place in left)}",
             fix="; ".join(str(place.left) for place in left) + "; then forget the person again",
         )
+
+
+def _new_key(config: Config) -> ForgetKey:
+    if config.ledger_url:
+        raise FixConfigError(
+            "forget_key_needed",
+            "the ledger is not in the state folder, so other machines may use it, and would need the key of forgotten "
+            "people, too; nothing was done",
+            fix="make a key (openssl rand -hex 32) and set CI_MAILCHIMP_FORGET_KEY to it wherever exports run",
+        )
+    return made_key(config.home)
 
 
 def _audiences(

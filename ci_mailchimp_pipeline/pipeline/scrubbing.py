@@ -171,7 +171,7 @@ class Scrubber:
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
         with contextlib.suppress(FixDataError):
-            return load_manifest(folder, code="snapshot_not_good")
+            return load_manifest(folder)
         return None
 
 

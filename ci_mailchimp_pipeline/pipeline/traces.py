@@ -62,6 +62,11 @@ class Traces:
         hashed = any(content.find(each) >= 0 for each in self.hashes)
         return hashed or any(pattern.search(content) for pattern in self._patterns)
 
+    def shown(self, path: Path) -> str:
+        """*path* as a message may hold it."""
+        named = any(needle in str(path).lower() for needle in self.needles)
+        return "a file whose name holds the address" if named else str(path)
+
     def named_sql(self, text: str) -> str:
         """SQL: whether the expression *text* (VARCHAR) names the person; false for NULL."""
         some = " OR ".join(f"contains(lower({text}), {quoted(needle)})" for needle in self.needles)

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, traces_of
+from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, hurried, traces_of
 from harness import AUDIENCE, address, key
+from house.pages import PACKAGE
 
 from ci_mailchimp_pipeline.errors import FixConfigError, RunLaterError
-from ci_mailchimp_pipeline.pipeline.forgetting import check_forgettable
+from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 
 
 def test_a_person_is_erased_in_every_audience_and_every_file(world: Any) -> None:
@@ -132,6 +133,44 @@ def test_the_second_time_finds_nothing(world: Any) -> None:
     assert found == {"source": 1, "forgotten": 1}
 
 
+def test_lists_of_opt_outs_are_cleaned_too(world: Any) -> None:
+    """She is on the list of those who may not be mailed; afterwards she is not, and the next reading is right."""
+    from ci_mailchimp_pipeline.pipeline.opt_outs import list_opt_outs
+
+    def listed() -> dict[str, int]:
+        config = world.project.write()
+        with (
+            world.project.ledger() as ledger,
+            hurried(config, config.connections["main"], world.project.environ) as client,
+        ):
+            return dict(
+                list_opt_outs(config, config.exports["vip"], client=client, ledger=ledger, frame=None).counts
+            )
+
+    for who in (ANN, address(3)):
+        world.project.emulator.people("unsubscribe", AUDIENCE, who)
+    before = listed()
+
+    places = world.forget()
+
+    assert before["unsubscribed"] == 2
+    assert places["opt_outs"].found == 2
+    assert traces_of(world.home) == []
+    assert listed()["unsubscribed"] == 1
+
+
+def test_nothing_but_forget_deletes_for_good() -> None:
+    """One module calls Mailchimp's permanent deletion, and one function calls that module."""
+    calls = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for word in ("erase_member(", "delete-permanent", "erase_in_audience(")
+        if word in path.read_text(encoding="utf-8") and "emulator" not in path.parts
+    }
+
+    assert calls == {"mailchimp/endpoints/erasing.py", "sync/forget.py", "pipeline/forgetting.py"}
+
+
 def test_an_archived_member_and_one_who_opted_out_are_erased_too(world: Any) -> None:
     """Erasure is of the person, whatever their status."""
     world.project.emulator.people("archive", AUDIENCE, ANN)
@@ -221,11 +260,18 @@ def test_a_lost_key_stops_runs_and_erasures(world: Any) -> None:
 
 
 def test_several_hosts_share_a_key(world: Any) -> None:
-    """A key in the environment is used instead of a file, and none is made."""
+    """Where the ledger is elsewhere a key made here would stop all other hosts: the environment's is asked for."""
+    world.project.environ["CI_MAILCHIMP_LEDGER"] = f"sqlite:///{world.home / 'ledger.sqlite'}"
+    with pytest.raises(FixConfigError) as caught:
+        world.forget()
+    before = world.project.members()
     world.project.environ["CI_MAILCHIMP_FORGET_KEY"] = "0123456789abcdef" * 2
 
     world.forget()
 
+    assert caught.value.code == "forget_key_needed"
+    assert ANN in before
+    assert ANN not in world.project.members()
     assert not (world.home / "forget.key").exists()
 
 

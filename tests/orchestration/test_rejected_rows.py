@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_mailchimp_pipeline.orchestration.rejected import BLOCK, masked, rejected_rows
+from ci_mailchimp_pipeline.frame.address import masked
+from ci_mailchimp_pipeline.orchestration.rejected import BLOCK, rejected_rows
 
 
 @pytest.fixture
