@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from ci_mailchimp_pipeline.cli.leash import GRACE_SECONDS
 from ci_mailchimp_pipeline.cli.options import config_option, failing_in_words
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.orchestration.leash import GRACE_SECONDS
 
 PORT = 3000
 READY_SECONDS = 300  # a page takes 20 s to come up where nothing else runs
@@ -156,7 +156,7 @@ def _dagster(file: Path, home: Path, host: str, port: int) -> Iterator[_Dagster]
     process = subprocess.Popen(  # noqa: S603  (a list, no shell)
         [
             sys.executable, "-W", "ignore:Function `dev_command` is superseded",
-            "-m", "ci_mailchimp_pipeline.cli.leash", "dagster", "dev",
+            "-m", "ci_mailchimp_pipeline.orchestration.leash", "dagster", "dev",
             "--workspace", str(WORKSPACE), "--host", host, "--port", str(port), "--log-level", "warning",
         ],
         env=_environment(os.environ, file, folder, _url(here, port)),

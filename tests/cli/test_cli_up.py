@@ -119,6 +119,7 @@ def test_up_brings_the_page_up_and_sigterm_ends_all_of_it(terminal: Any, start: 
 
     assert location["__typename"] == "RepositoryLocation"
     assert told == {url}
+    assert "Warning" not in up.errors.read_text()
     assert "vip" in {job["name"] for job in location["repositories"][0]["pipelines"]}
     assert (code, up.left()) == (0, [])
     assert len(up.seen) >= 4

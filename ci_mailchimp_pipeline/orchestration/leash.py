@@ -1,4 +1,4 @@
-"""``python -m ci_mailchimp_pipeline.cli.leash MODULE …``: run a module that ends, children and all, with its parent.
+"""Run a module that ends, children and all, with its parent: ``python -m ci_mailchimp_pipeline.orchestration.leash MODULE …``.
 
 The parent holds the other end of stdin, and the system closes it however the parent ended.
 """
