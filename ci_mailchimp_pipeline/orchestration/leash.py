@@ -1,4 +1,4 @@
-"""Run a module that ends, children and all, with its parent: ``python -m ci_mailchimp_pipeline.orchestration.leash MODULE …``.
+"""Run a module that ends with its parent, children and all: ``python -m ci_mailchimp_pipeline.orchestration.leash MODULE …``.
 
 The parent holds the other end of stdin, and the system closes it however the parent ended.
 """
