@@ -11,6 +11,7 @@ from functools import partial
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ci_mailchimp_pipeline.alerts.message import PAGE, run_link
 from ci_mailchimp_pipeline.cli.output import print_report, stderr, stdout
 from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
@@ -67,8 +68,10 @@ def print_outcome(config: Config, outcome: Outcome) -> None:
         console.print()
     if outcome.interrupted:
         hints.print(outcome.interrupted)
-    if any(report.run_id for report in outcome.reports):
-        hints.print(f"in Dagster's page: {page_command(config)}", soft_wrap=True)
+    page = os.environ.get(PAGE)
+    links = [run_link(page, report.run_id) for report in outcome.reports if report.run_id]
+    for where in [link for link in links if link] or [page_command(config)][: len(links)]:
+        hints.print(f"in Dagster's page: {where}", soft_wrap=True)
 
 
 def page_command(config: Config) -> str:

@@ -52,12 +52,14 @@ def test_plan_then_run_does_just_that(terminal: Any) -> None:
 
 
 def test_progress_goes_to_stderr_and_the_table_to_stdout(terminal: Any) -> None:
-    """Where there is no terminal a few plain lines tell how far it is, and the result is a table."""
+    """Where there is no terminal a few plain lines tell how far it is; the result is a table, and where the run is."""
+    terminal.environ["CI_MAILCHIMP_PAGE"] = "https://dagster.internal"
     said = terminal.say("run", "vip")
 
     assert said.code == 0
     assert "vip: 1 of 1 requests" in said.err
     assert "next: ci-mailchimp rejected vip" in said.err
+    assert "in Dagster's page: https://dagster.internal/runs/" in said.err
     assert "added" in said.out
     assert "@" not in said.out + said.err
 
