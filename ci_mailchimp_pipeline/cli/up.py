@@ -20,7 +20,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLater
 from ci_mailchimp_pipeline.orchestration.leash import GRACE_SECONDS
 
 PORT = 3000
-READY_SECONDS = 300  # a page takes 20 s to come up where nothing else runs
+READY_SECONDS = 600  # a page comes up in 20 s where nothing else runs, with 1,000 exports in a minute
 LAST_SECONDS = 5
 LOOK_SECONDS = 0.3
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (what a person may ask for, and where it answers)
