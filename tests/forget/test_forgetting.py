@@ -61,7 +61,7 @@ def test_the_proof_names_nobody(world: Any) -> None:
     assert world.done[-1].digest in told
 
 
-@pytest.mark.parametrize("changed", [ANN, ANN.upper(), "ann.new@contoso-mail.internal"])
+@pytest.mark.parametrize("changed", [ANN.upper(), "ann.new@contoso-mail.internal"])
 def test_later_runs_suppress_and_never_send(world: Any, changed: str) -> None:
     """The source still has her, as she was, in another case, or under a new address: nothing is sent or recorded."""
     world.forget()
