@@ -40,7 +40,7 @@ def look(
         into: A private folder.
         needs_count: Whether it matters how many are subscribed.
     """
-    strangers, members = count_strangers(frame, state.members, into)
+    strangers, members = count_strangers(frame, state.members, state.refusals, into)
     tags = endpoints.tags(client, audience_id)
     seen = read_seen(
         client,

@@ -34,11 +34,18 @@ def build_plan(inputs: PlanInputs, settings: PlanSettings, frame_counts: Counts,
     return plan
 
 
-def count_strangers(frame: Path, members: Path, work: Path) -> tuple[int, int]:
-    """How many wanted addresses the ledger has never heard of, and how many members it knows."""
+def count_strangers(frame: Path, members: Path, refusals: Path, work: Path) -> tuple[int, int]:
+    """How many wanted addresses may have signed up by themselves, and how many members the ledger knows.
+
+    Those it has never heard of, and those whom Mailchimp takes only when they come by themselves.
+    """
     known = f"read_parquet({quoted(members)})"
     with open_engine(work) as engine:
-        strangers = f"read_parquet({quoted(frame)}) f ANTI JOIN {known} m USING (subscriber_hash)"
+        out = f"(SELECT subscriber_hash FROM read_parquet({quoted(refusals)}) WHERE kind = 'suppress')"
+        strangers = f"""
+            read_parquet({quoted(frame)}) f WHERE f.subscriber_hash NOT IN (SELECT subscriber_hash FROM {known})
+                OR f.subscriber_hash IN {out}
+        """
         return engine.one(f"SELECT count(*) FROM {strangers}"), engine.one(f"SELECT count(*) FROM {known}")
 
 

@@ -20,7 +20,7 @@ def let_go(writer: Writer, plan: Plan, moves: Moves) -> None:
     """
     old = [
         {"subscriber_hash": row["old_hash"], "address": row["old_address"], "op": row["old_op"]}
-        for row in moves.impossible
+        for row in moves.left_behind
         if row["old_op"] is not None
     ]
 

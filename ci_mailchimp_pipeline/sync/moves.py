@@ -22,17 +22,25 @@ class Moves:
             new ones, and the old member is let go.
         found: An earlier run, whose end nobody heard, had moved them already: with the merge fields of that time,
             so those of today are still to be sent.
+        never: Mailchimp will never take the new address (erased, opted out): nothing is sent for these people, and
+            the old member is let go, as it is when a new address is known to be out.
         refused: New hashes that Mailchimp would not take; nothing else is sent for them.
     """
 
     impossible: list[Row] = field(default_factory=list)
     found: list[Row] = field(default_factory=list)
+    never: list[Row] = field(default_factory=list)
     refused: set[bytes] = field(default_factory=set)
 
     @property
     def settled_otherwise(self) -> frozenset[bytes]:
         """Hashes whose planned upserts and tag calls no longer apply."""
         return frozenset(row["subscriber_hash"] for row in self.impossible) | self.refused
+
+    @property
+    def left_behind(self) -> list[Row]:
+        """Whose old member is wanted no longer."""
+        return [*self.impossible, *self.never]
 
 
 def send_moves(writer: Writer, plan: Plan) -> Moves:
@@ -64,6 +72,8 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
     elif answer.kind == "refused" and answer.refusal is not None:
         refusal = answer.refusal
         moves.refused.add(row["subscriber_hash"])
+        if refusal.kind == "suppress":
+            moves.never.append(row)
         (outcome.suppressed if refusal.kind == "suppress" else outcome.refused)[refusal.code] += 1
         writer.record(writer.refused(row, refusal.kind, refusal.code, refusal.field))
     elif answer.status in NOT_WRITABLE:

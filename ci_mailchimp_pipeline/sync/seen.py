@@ -44,7 +44,7 @@ def read_seen(
     Args:
         first_contact: Nothing of this audience is in the ledger yet: read everyone, so that who was there
             before us is known. Later one page of the subscribed is read: a small audience is known whole.
-        needs_subscribed: Somebody is wanted whom the ledger does not know.
+        needs_subscribed: Somebody is wanted who may have signed up by themselves.
     """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     totals = {status: _read_status(client, audience_id, status, into) for status in NOT_SUBSCRIBED}

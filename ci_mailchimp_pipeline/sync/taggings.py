@@ -39,7 +39,7 @@ def send_taggings(writer: Writer, plan: Plan, tags: TagIds, moves: Moves) -> Non
     keys = scan(plan.tags).select(pl.col("tag_key").unique()).collect()["tag_key"].to_list()
     extra = [
         _removal(row, key)
-        for row in moves.impossible
+        for row in moves.left_behind
         if row["old_op"] == "untag"
         for key in row["old_drop_keys"]
     ]

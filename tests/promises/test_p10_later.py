@@ -83,3 +83,39 @@ def test_a_move_that_nobody_heard_of_brings_what_changed_since(project, segments
     assert member(project, NEW)["merge_fields"]["FNAME"] == "Changed"
     assert member(project, NEW)["tags"] == ["Gold", "Vip"]
     quiet(project)
+
+
+@pytest.mark.parametrize("on_exit", ["remove_tag", "archive", "keep"])
+def test_a_move_to_an_erased_address_lets_the_old_one_go_at_once(project, on_exit):
+    """Mailchimp never takes the new address again: suppressed, and the old member goes in the same run."""
+    project.export("vip", on_exit=on_exit)
+    project.customers([1, 2])
+    run(project)
+    project.emulator.add_member(AUDIENCE, NEW)
+    project.emulator.people("delete_permanent", AUDIENCE, NEW)
+    project.customer("c00001", NEW)
+
+    report = run(project)
+
+    assert report.suppressed_reasons == {"forgotten": 1}
+    assert report.counts.exited == 1
+    assert member(project, ADA)["status"] == ("archived" if on_exit == "archive" else "subscribed")
+    assert member(project, ADA)["tags"] == ([] if on_exit == "remove_tag" else ["Vip"])
+    quiet(project)
+
+
+def test_who_was_erased_and_signs_up_again_is_a_member_like_others(project):
+    """Refused for good until the person comes by themselves; then they get their data, whoever else is wanted."""
+    project.customers([1, 2])
+    run(project)
+    project.emulator.people("delete_permanent", AUDIENCE, ADA)
+    project.customer("c00001", ADA, FirstName="Changed")
+    refused = run(project)
+    project.emulator.people("sign_up", AUDIENCE, ADA)
+
+    report = run(project)
+
+    assert refused.suppressed_reasons == {"forgotten": 1}
+    assert report.counts.updated == 1
+    assert member(project, ADA)["tags"] == ["Vip"]
+    quiet(project)

@@ -22,6 +22,7 @@ class Expected:
         people: Each member in one of these ways; whether tags ride a POST or get a call of their own is open.
         sure: False when an answer decides that only the run will see; then only the promises are looked at.
         spared: Requests that are planned and turn out to be needless.
+        rerouted: Somebody could not be moved as planned, so the requests are others.
     """
 
     counts: Counter[str]
@@ -32,6 +33,7 @@ class Expected:
     memory: Memory = field(default_factory=Memory)
     writes: int = 0
     spared: int = 0
+    rerouted: bool = False
     sure: bool = True
 
 
@@ -186,6 +188,7 @@ class _Reckoning:
         if key in self.at.audience.people:
             self.end.sure = False  # an earlier run may have moved it: Mailchimp's answer tells
             return
+        self.end.rerouted |= was is None or key in self.at.audience.forgotten
         if was is None:
             self._post(key, want, "upsert", bucket="added")
             if old in self.plan.leaving:
@@ -193,6 +196,8 @@ class _Reckoning:
             return
         if key in self.at.audience.forgotten:
             self._refuse(key, want, FORGOTTEN)
+            if old in self.plan.leaving:
+                self._let_go(old, self.plan.leaving[old])
             return
         drops, adds = self.plan.drops(key, want, old), self.plan.adds(key, want, old)
         fields = self._sent(was, want, old)
