@@ -176,7 +176,7 @@ def test_a_note_about_the_person_in_another_ones_row_is_cut_out(world: Any) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["snapshots/*/profiles.parquet", "frames/vip/*/frame.parquet", "frames/vip/*/plan/posts/*.parquet"],
+    ["frames/vip/*/frame.parquet", "frames/vip/*/plan/posts/*.parquet"],
 )
 def test_a_damaged_file_is_deleted(world: Any, name: str) -> None:
     """Nobody can say what a file holds that cannot be read, or is not the one its manifest describes."""
