@@ -65,7 +65,7 @@ def deployed(
         } | {
             "DAGSTER_HOME": str(home),
             "CI_MAILCHIMP_CONFIG": str(config.path),
-            "CI_MAILCHIMP_SENSOR_SECONDS": "1",
+            "CI_MAILCHIMP_SENSOR_SECONDS": "2",
             "CI_MAILCHIMP_RETRY_SECONDS": "1",
             "CI_MAILCHIMP_CALL_SECONDS": "2",
         }

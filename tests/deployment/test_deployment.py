@@ -60,7 +60,7 @@ def test_first_sight_and_one_refresh(deployed):
         }
         assert told == {
             "trigger": "refresh", "export": name, "refresh": last, "attempt": "1", "dry_run": "false",
-            "config_hash": deployed.config.digest[:12],
+            "config_hash": deployed.config.digest[:12], "connection": "main",
         }  # fmt: skip
     for earlier, later in pairwise(spans(deployed, runs)):
         assert earlier[1] <= later[0], "two syncs of one connection at once"
