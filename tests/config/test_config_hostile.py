@@ -186,7 +186,9 @@ def outcome(load_text: LoadText, content: str | bytes) -> str:
     return text
 
 
-FUZZ = settings(max_examples=often(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=often(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @FUZZ

@@ -299,7 +299,12 @@ ROWS: list[Row] = [
     (EMAIL, f"{EMAIL}\n    fresh_within_hours: 0", "fresh_within_hours: must be more than 0, not 0", "15:25"),
     (EMAIL, f"{EMAIL}\n    drift: {{cron: '61 4 * * *'}}", "the minute '61' is outside 0 to 59", "15:19"),
     (EMAIL, f"{EMAIL}\n    drift: {{timezone: UTC}}", "exports.vip.drift: 'cron' is missing", "15:5"),
-    (EMAIL, f"{EMAIL}\n    drift: {{cron: '0 4 * * *', timezone: Berlin}}", "is not an IANA time zone", "15:42"),
+    (
+        EMAIL,
+        f"{EMAIL}\n    drift: {{cron: '0 4 * * *', timezone: Berlin}}",
+        "is not an IANA time zone",
+        "15:42",
+    ),
     (EMAIL, f"{EMAIL}\n    drift: weekly", "exports.vip.drift: must be a mapping", "15:12"),
     # alerts and defaults
     (TOP, "version: 1\nalerts: {to: {env: A}}", "alerts: must be a list, not a mapping", "2:9"),
