@@ -82,12 +82,16 @@ class SeenMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberNow:
-    """One member as Mailchimp shows it: at most 50 of its tags. ``reason`` is why they left, in their words."""
+    """One member as Mailchimp shows it: at most 50 of its tags. ``reason`` is why they left, in their words.
+
+    ``source`` is how they came: ``API - ...`` for members made by requests; ``""`` when it does not say.
+    """
 
     status: str
     tags: tuple[str, ...]
     last_changed: float | None
     reason: str = field(repr=False)
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def _queries(settings: PlanSettings) -> dict[str, str]:
             ORDER BY w.subscriber_hash
         """,
         "moves": f"""
-            SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, w.attempts, w.riding, {person},
+            SELECT w.subscriber_hash, w.old_hash, m.address AS old_address, m.created_by_us, w.attempts, w.riding, {person},
                    coalesce(e.old_tags, []) AS held_tags, l.op AS old_op, coalesce(l.drop_keys, []) AS old_drop_keys
             {people} JOIN members m ON m.subscriber_hash = w.old_hash LEFT JOIN leaving l ON l.subscriber_hash = w.old_hash
             WHERE w.op = 'move' ORDER BY w.subscriber_hash

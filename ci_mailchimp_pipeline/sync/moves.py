@@ -67,7 +67,11 @@ def _send(writer: Writer, row: Row, moves: Moves) -> Outcome:
         address=row["email_address"],
         customer_id=row["customer_id"],
     )
-    if answer.kind in ("address_taken", "gone") or _is_gone(writer, row, answer):
+    if (
+        answer.kind in ("address_taken", "gone")
+        or _is_gone(writer, row, answer)
+        or _is_another(writer, row, answer)
+    ):
         moves.impossible.append(row)
     elif answer.kind == "refused" and answer.refusal is not None:
         refusal = answer.refusal
@@ -110,6 +114,14 @@ def _is_gone(writer: Writer, row: Row, answer: MoveAnswer) -> bool:
     """Whether a refusal means that there is no member to move: Mailchimp then complains of a missing status."""
     refused = answer.refusal is not None and answer.refusal.code in ("unknown_refusal", "invalid_merge_value")
     return refused and endpoints.member_status(writer.client, writer.audience_id, row["old_hash"]) is None
+
+
+def _is_another(writer: Writer, row: Row, answer: MoveAnswer) -> bool:
+    """Whether who was found at the new address came by another way than the member whom we made and would move."""
+    if not answer.found_moved or writer.unfinished_since is None or not row["created_by_us"]:
+        return False
+    found = endpoints.member(writer.client, writer.audience_id, row["subscriber_hash"])
+    return found is not None and bool(found.source) and not found.source.startswith("API")
 
 
 def also_upserted(moves: Moves) -> list[Row]:

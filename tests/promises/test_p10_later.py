@@ -119,3 +119,24 @@ def test_who_was_erased_and_signs_up_again_is_a_member_like_others(project):
     assert report.counts.updated == 1
     assert member(project, ADA)["tags"] == ["Vip"]
     quiet(project)
+
+
+def test_who_took_the_new_address_meanwhile_does_not_become_ours(project):
+    """A move that was never sent, the old member erased, somebody else at the new address: never archived by us."""
+    project.export("vip", on_exit="archive")
+    project.customers([1, 2])
+    run(project)
+    project.customer("c00001", NEW)
+    with pytest.raises(Crash):
+        project.run(client=CrashAt(1, after_sending=False))
+    project.emulator.people("delete_permanent", AUDIENCE, ADA)
+    project.emulator.add_member(AUDIENCE, NEW, tags=["Theirs"], opted=1_000)
+    run(project)
+    project.leave("c00001")
+
+    report = run(project)
+
+    assert report.counts.archived == 0
+    assert member(project, NEW)["status"] == "subscribed"
+    assert member(project, NEW)["tags"] == ["Theirs"]
+    quiet(project)

@@ -77,7 +77,7 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
     Raises:
         RunLaterError: ``foreign_answer``.
     """
-    found = _read(client, audience_id, subscriber_hash, ",".join([*_PARTS, "unsubscribe_reason", "tags"]))
+    found = _read(client, audience_id, subscriber_hash, ",".join([*_PARTS, "unsubscribe_reason", "tags", "source"]))
     if found is None:
         return None
     return MemberNow(
@@ -85,6 +85,7 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
         tags=tuple(tag.name for tag in found.tags or () if tag.name),
         last_changed=seconds(found.last_changed),
         reason=found.unsubscribe_reason or "",
+        source=found.source or "",
     )
 
 
