@@ -21,7 +21,7 @@ from ci_mailchimp_pipeline.pipeline.scrubbing import Scrubbed, Scrubber
 from ci_mailchimp_pipeline.pipeline.traces import Traces, found_in
 from ci_mailchimp_pipeline.sources.base import Needs, open_source
 from ci_mailchimp_pipeline.storage import Store
-from ci_mailchimp_pipeline.sync.forget import Place
+from ci_mailchimp_pipeline.sync.forget import Place, counted
 
 ALWAYS_TOLD = ("snapshots", "frames")
 SHOWN = 5  # files named in a message
@@ -125,7 +125,7 @@ class Copies:
             scrubber.scrub(here, sorted(here.glob("*.parquet")), done)
             if (done.files, done.damaged) != before:
                 self.store.put(here, folder.name, last=folder.last)
-        told = f"{done}; {removed} unfinished uploads deleted" if removed else str(done)
+        told = f"{done}; {counted(removed, 'unfinished upload')} deleted" if removed else str(done)
         return Place(place="shared frames and snapshots", found=done.rows, done=told)
 
     def search(self, scrubber: Scrubber, traces: Traces) -> Place:

@@ -32,7 +32,7 @@ from ci_mailchimp_pipeline.pipeline.planning import connect_to
 from ci_mailchimp_pipeline.pipeline.traces import Traces
 from ci_mailchimp_pipeline.process import this_process
 from ci_mailchimp_pipeline.storage import open_store
-from ci_mailchimp_pipeline.sync.forget import Place, erase_in_audience
+from ci_mailchimp_pipeline.sync.forget import Place, counted, erase_in_audience
 
 DIGITS = 8  # of a digest, as people are shown it
 STEPS = ("looking", "remembering", "mailchimp", "files", "ledger", "searching")
@@ -109,9 +109,8 @@ class Forgetting:
         addresses = [key.address(each) for each in traces.hashes]
         customers = [key.customer(each) for each in sorted(traces.forgotten)]
         self.digest = addresses[0].hex()[:DIGITS]
-        told = (
-            f"remembered under {self.digest}…: {len(addresses)} addresses, {len(traces.customers)} customers"
-        )
+        people = f"{counted(len(addresses), 'address digest')}, {counted(len(customers), 'customer digest')}"
+        told = f"remembered under {self.digest}…: {people}"
         self._tell(Place(place="forgotten", found=len(traces.customers), done=told))
         now, key_id = self.now(), key.key_id
         return [
@@ -158,12 +157,12 @@ class Forgetting:
     def _erase_in_ledger(self, ledger: Ledger, leases: Sequence[Lease], traces: Traces) -> Place:
         erased = ledger.erase(traces.hashes[0], traces.forgotten, owner=this_process(), leases=leases)
         counts = {
-            "members": erased.members,
-            "holds": erased.holds,
-            "refusals": erased.refusals,
-            "foreign tags": erased.foreign_tags,
+            "member": erased.members,
+            "hold": erased.holds,
+            "refusal": erased.refusals,
+            "foreign tag": erased.foreign_tags,
         }
-        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        told = ", ".join(counted(count, what) for what, count in counts.items() if count)
         return Place(
             place="ledger", found=sum(counts.values()), done=f"erased: {told}" if told else "nothing found"
         )

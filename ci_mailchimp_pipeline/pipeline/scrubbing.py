@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.engine import Engine, identifier, quoted
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError
 from ci_mailchimp_pipeline.frame.build import recounted
 from ci_mailchimp_pipeline.pipeline.traces import Traces, customer_sql
+from ci_mailchimp_pipeline.sync.forget import counted
 
 ADDRESS_COLUMNS = frozenset({"email_address", "address", "old_address"})  # in the files that are ours
 _TEXT, _BYTES = "VARCHAR", "BLOB"
@@ -38,9 +39,9 @@ class Scrubbed:
     damaged: int = 0
 
     def __str__(self) -> str:
-        told = [f"{self.files} files rewritten"] if self.files else []
-        told += [f"cut out of {self.cut} rows of others"] if self.cut else []
-        told += [f"{self.damaged} damaged files deleted"] if self.damaged else []
+        told = [f"{counted(self.files, 'file')} rewritten"] if self.files else []
+        told += [f"cut out of {counted(self.cut, 'row')} of others"] if self.cut else []
+        told += [f"{counted(self.damaged, 'damaged file')} deleted"] if self.damaged else []
         return ", ".join(told) or "nothing found"
 
 

@@ -29,6 +29,11 @@ class Place:
         return {"place": self.place, "found": self.found, "done": self.done, "request_id": self.request_id}
 
 
+def counted(number: int, what: str) -> str:
+    """``1 member``, ``2 members``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def erase_in_audience(
     client: MailchimpClient, audience_id: str, hashes: Collection[bytes], *, named: str
 ) -> Iterator[Place]:

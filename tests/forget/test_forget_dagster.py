@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from forget.conftest import ANN, traces_of
+from forget.conftest import ANN, hurried, traces_of
 from harness import API_KEY, AUDIENCE, Project, address
 from house.pages import ROOT, blocks
 
@@ -17,6 +17,7 @@ from ci_mailchimp_pipeline.orchestration.forgetting import forget
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
 from ci_mailchimp_pipeline.orchestration.launch import open_instance, run_export
 from ci_mailchimp_pipeline.orchestration.session import Session
+from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting
 from ci_mailchimp_pipeline.testing import Emulator
 
 SILENT = dg.RunConfig(loggers={"console": {"config": {"log_level": "CRITICAL"}}})
@@ -140,6 +141,23 @@ def test_dagster_in_postgresql_is_searched_too(
     assert place_of(told, "Dagster").found > 0
 
 
+def test_a_ledger_in_postgresql_forgets_as_well(project: Project, postgres: str) -> None:
+    """The key is the environment's; the rows go; the next runs recognize her there, under a new address too."""
+    project.environ |= {"CI_MAILCHIMP_LEDGER": postgres, "CI_MAILCHIMP_FORGET_KEY": "0123456789abcdef" * 4}
+    assert project.run().error is None
+    project.customer("ann", "ann.new@contoso-mail.internal")
+
+    erasure = Forgetting(config=project.write(), address=ANN, environ=project.environ, connect=hurried)
+    erasure.carry_out()
+    report = project.run()
+
+    (ledger,) = (place for place in erasure.places if place.place == "ledger")
+    assert "1 member, 1 hold" in ledger.done
+    assert report.suppressed_reasons == {"forgotten": 1}
+    assert set(project.members()) == {address(number) for number in range(5)}
+    assert traces_of(project.folder / ".ci_mailchimp") == []
+
+
 def test_what_machines_share_is_cleaned(project: Project, tmp_path: Path) -> None:
     """Frames and snapshots of another machine, and an upload that broke off; a third machine goes on from them."""
     shared = tmp_path / "shared"
@@ -164,7 +182,7 @@ def test_what_machines_share_is_cleaned(project: Project, tmp_path: Path) -> Non
     assert done.error is None
     told = place_of(done, "shared frames and snapshots")
     assert told.found > 0
-    assert "unfinished uploads deleted" in told.done
+    assert "1 unfinished upload deleted" in told.done
     assert not verdict.parent.exists()
     assert len(list(shared.rglob("*.parquet"))) == 5, "three files of a snapshot, two of a frame"
     assert traces_of(shared) == traces_of(tmp_path / "ledger") == traces_of(tmp_path / "two") == []

@@ -186,7 +186,7 @@ def test_a_damaged_file_is_deleted(world: Any, name: str) -> None:
     world.forget()
 
     assert not damaged.exists()
-    assert any("damaged files deleted" in place.done for place in world.done[-1].places)
+    assert any("damaged file" in place.done for place in world.done[-1].places)
     assert traces_of(world.home) == []
     assert world.project.run("vip").error is None
 
