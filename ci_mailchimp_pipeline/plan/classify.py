@@ -104,14 +104,14 @@ def _wanted(settings: PlanSettings) -> str:
     """One row per accepted address of the range that is not unchanged.
 
     ``add_keys``: tags to add; ``drop_keys``: tags to take off; ``disown_keys``: tags we no longer claim, because
-    somebody else holds them or the audience has them no more. That takes no request, nor does ``renamed``: the
-    address is another customer's now, whom the next address and the next opt-out have to find.
+    somebody else holds them or the audience has them no more. That takes no request, nor does
+    ``known_customer``: whose the address was, if it is another customer's now, who has to be found by it.
     """
     now = settings.now
     return f"""
         WITH joined AS (
             SELECT f.subscriber_hash, f.customer_id, s.status AS seen, m.state AS known_as, m.reason AS known_reason,
-                   m.customer_id <> f.customer_id AS renamed,
+                   CASE WHEN m.customer_id <> f.customer_id THEN m.customer_id END AS known_customer,
                    coalesce(m.archived_at, 0) AS archived_at, h.subscriber_hash IS NOT NULL AS held,
                    h.fingerprint IS NOT NULL AND h.fingerprint = f.fingerprint AS same_fields,
                    {keys_of("f.tags")} AS keys, h.keys AS held_keys, h.all_keys AS all_held_keys,
@@ -161,8 +161,8 @@ def _wanted(settings: PlanSettings) -> str:
                      ELSE verdict END AS op
             FROM judged
         )
-        SELECT subscriber_hash, customer_id, op, seen, known_as, known_reason, renamed, archived_at, held, attempts,
-               old_hash, add_keys, drop_keys, disown_keys,
+        SELECT subscriber_hash, customer_id, op, seen, known_as, known_reason, known_customer, archived_at, held,
+               attempts, old_hash, add_keys, drop_keys, disown_keys,
                CASE WHEN op = 'suppressed' THEN
                         CASE WHEN erased THEN 'forgotten'
                              WHEN seen IN ('unsubscribed', 'cleaned', 'pending', 'transactional', 'archived') THEN seen
@@ -174,7 +174,7 @@ def _wanted(settings: PlanSettings) -> str:
                         THEN 'added'
                     WHEN op IN ('upsert', 'tag') THEN 'updated'
                     ELSE op END AS bucket
-        FROM keyed WHERE op <> 'unchanged' OR len(disown_keys) > 0 OR renamed
+        FROM keyed WHERE op <> 'unchanged' OR len(disown_keys) > 0 OR known_customer IS NOT NULL
     """
 
 

@@ -95,12 +95,21 @@ def _queries(settings: PlanSettings) -> dict[str, str]:
             ) ORDER BY tag_key, action, subscriber_hash
         """,
         "leaving": "SELECT subscriber_hash, address, op FROM leaving_here WHERE NOT moving ORDER BY 1",
+        # An opt-out stays with the customer whom it follows to another address, whoever has this one now; unless
+        # there is no such customer any more: then it got another id.
         "suppressed": """
-            SELECT w.subscriber_hash, f.email_address, w.customer_id, w.reason
-            FROM routed_here w JOIN frame_here f USING (subscriber_hash)
-            WHERE (w.op = 'suppressed' AND w.reason = w.seen
-                   AND (w.known_as IS DISTINCT FROM 'suppressed' OR w.known_reason IS DISTINCT FROM w.reason OR w.renamed))
-               OR (w.op IN ('unchanged', 'tag') AND w.renamed)
-            ORDER BY w.subscriber_hash
+            SELECT subscriber_hash, email_address, CASE WHEN followed THEN known_customer ELSE customer_id END AS customer_id,
+                   reason
+            FROM (
+                SELECT w.*, f.email_address,
+                       w.op = 'suppressed'
+                           AND unhex(md5(w.known_customer)) IN (SELECT customer_key FROM customers) AS followed
+                FROM routed_here w JOIN frame_here f USING (subscriber_hash) WHERE w.op IN ('suppressed', 'unchanged', 'tag')
+            )
+            WHERE (op = 'suppressed' AND reason = seen
+                   AND (known_as IS DISTINCT FROM 'suppressed' OR known_reason IS DISTINCT FROM reason
+                        OR (known_customer IS NOT NULL AND NOT followed)))
+               OR (op <> 'suppressed' AND known_customer IS NOT NULL)
+            ORDER BY subscriber_hash
         """,
     }

@@ -140,3 +140,36 @@ def test_who_took_the_new_address_meanwhile_does_not_become_ours(project):
     assert member(project, NEW)["status"] == "subscribed"
     assert member(project, NEW)["tags"] == ["Theirs"]
     quiet(project)
+
+
+def test_an_opt_out_follows_one_of_two_who_shared_the_address(project):
+    """Two customers at one address that opted out; one gets another: not mailed there, on this run and the next."""
+    project.customer("a", ADA)
+    project.customer("b", ADA)
+    project.customers([2])
+    run(project)
+    project.emulator.people("unsubscribe", AUDIENCE, ADA)
+    project.customer("a", NEW)
+
+    for _ in range(2):
+        assert quiet(project).suppressed_reasons == {"opted_out_before_move": 1, "unsubscribed": 1}
+    assert NEW not in project.members()
+
+
+def test_an_opt_out_follows_a_customer_of_another_export_too(project):
+    """The other export of the audience, which wants only who kept the address, does not cut the thread."""
+    project.export("news", segments=["News"])
+    project.customer("a", ADA)
+    project.customer("b", ADA, "Vip", "News")
+    project.customers([2])
+    run(project)
+    run(project, "news")
+    project.customer("a", ADA, FirstName="Changed")
+    run(project)
+    project.emulator.people("unsubscribe", AUDIENCE, ADA)
+    project.customer("a", NEW)
+
+    for export in ("news", "vip", "news", "vip"):
+        quiet(project, export)
+
+    assert NEW not in project.members()

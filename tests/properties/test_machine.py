@@ -50,7 +50,7 @@ def test_the_promises_hold_for_as_long_as_you_like(machine, capsys):
         run_state_machine_as_test(
             seed(number)(machine),
             settings=settings(
-                CALM, max_examples=10, stateful_step_count=50, derandomize=False,
+                CALM, max_examples=4, stateful_step_count=50, derandomize=False,
                 phases=[Phase.generate, Phase.shrink], report_multiple_bugs=False,
             ),
         )  # fmt: skip

@@ -108,15 +108,12 @@ class _Reckoning:
         there, known = self.at.audience.people.get(key), self.memory.members.get(key)
         if there is None or there.status != reason:
             return
-        if known is None or (known.state, known.reason, known.customer) != (
-            "suppressed",
-            reason,
-            want.customer,
-        ):
-            created = known.created if known else False
-            self.memory.members[key] = Known(
-                customer=want.customer, state="suppressed", reason=reason, created=created
-            )
+        # An opt-out stays with whom it follows to another address, as long as there is such a customer.
+        customer = known.customer if known and known.customer in self.at.upstream.people else want.customer
+        created = known.created if known else False
+        self.memory.members[key] = Known(
+            customer=customer, state="suppressed", reason=reason, created=created
+        )
 
     def _keep(self, key: str, want: Want) -> None:
         """Whose the address is is noted also when nothing has to be sent."""

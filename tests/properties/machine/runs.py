@@ -351,7 +351,7 @@ def _the_ledger_says_the_truth(ran: Ran) -> None:
 
 
 def _opt_outs_follow(world: World, ran: Ran) -> None:
-    """Nobody is added under a new address who, as far as we ever knew, opted out under an earlier one."""
+    """Nobody is added under a new address who, as far as we know, opted out under an earlier one."""
     wanted = ran.moment.upstream.wishes(ran.moment.declared).wanted
     people = ran.moment.audience.people
     for key, want in wanted.items():
@@ -360,8 +360,11 @@ def _opt_outs_follow(world: World, ran: Ran) -> None:
                 out = people[old].status in ("unsubscribed", "pending", "transactional")
                 assert not out, "somebody who opted out is added under another address"
     if ran.report is not None and not ran.report.dry_run:
-        for key, want in wanted.items():
-            world.addresses.setdefault(want.customer, set()).add(key)
+        for key, known in ran.memory.members.items():
+            if key in wanted:
+                for keys in world.addresses.values():
+                    keys.discard(key)
+                world.addresses.setdefault(known.customer, set()).add(key)
 
 
 def _learn(world: World, ran: Ran, meanwhile: str) -> None:
