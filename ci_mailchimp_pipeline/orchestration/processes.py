@@ -78,7 +78,7 @@ def _beat(instance: dg.DagsterInstance, run_id: str) -> None:
             failures = 0
         except Exception as error:  # noqa: BLE001  (whatever Dagster's storage raises: the run goes on without)
             failures += 1
-            _log.warning("the run could not say that it is alive: %s", type(error).__name__)
+            _log.debug("the run could not say that it is alive: %s", type(error).__name__)
 
 
 def _now() -> str:

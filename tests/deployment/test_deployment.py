@@ -101,9 +101,11 @@ def test_mailchimp_down_for_two_attempts_then_one_success(deployed):
         attempts = deployed.runs(name, refresh=last)
         *failed, success = [run.status for run in attempts]
         assert (set(failed), success) == ({S.FAILURE}, S.SUCCESS)
-        assert [run.tags["ci_mailchimp/attempt"] for run in attempts] == [
-            str(number) for number in range(1, len(attempts) + 1)
-        ]
+        for earlier, later in pairwise(attempts):
+            # The daemon may notice only now that the file was edited: that starts the count afresh.
+            same_file = earlier.tags["ci_mailchimp/config_hash"] == later.tags["ci_mailchimp/config_hash"]
+            expected = int(earlier.tags["ci_mailchimp/attempt"]) + 1 if same_file else 1
+            assert int(later.tags["ci_mailchimp/attempt"]) == expected
     everyone_is_there(deployed)
 
 
