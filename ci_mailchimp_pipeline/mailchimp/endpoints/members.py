@@ -77,7 +77,9 @@ def member(client: MailchimpClient, audience_id: str, subscriber_hash: bytes) ->
     Raises:
         RunLaterError: ``foreign_answer``.
     """
-    found = _read(client, audience_id, subscriber_hash, ",".join([*_PARTS, "unsubscribe_reason", "tags", "source"]))
+    found = _read(
+        client, audience_id, subscriber_hash, ",".join([*_PARTS, "unsubscribe_reason", "tags", "source"])
+    )
     if found is None:
         return None
     return MemberNow(
