@@ -16,7 +16,7 @@ ANSWER_DELAY = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Everything a run looks at, and (what it cannot see) which members a request of ours made."""
+    """Everything a run looks at, and what it cannot see: which members requests of ours made and archived."""
 
     declared: Declared
     upstream: Upstream
@@ -26,6 +26,7 @@ class Moment:
     unfinished: float | None
     allowed: bool = False
     made_by_us: frozenset[str] = frozenset()
+    archived_by_us: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

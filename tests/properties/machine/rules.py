@@ -290,7 +290,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         name=exports, address=addresses, action=deeds,
         at=st.sampled_from(
-            [("POST", "lists"), ("POST", "segments"), ("PUT", "members"), ("GET", "members/"), ("GET", "members?")]
+            [("POST", "lists"), ("POST", "segments"), ("PUT", "members"), ("GET", "members/"), ("GET", "/members")]
         ),
     )  # fmt: skip
     def somebody_acts_meanwhile(self, name: str, address: str, action: str, at: tuple[str, str]) -> None:

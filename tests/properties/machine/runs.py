@@ -121,6 +121,7 @@ def run(
         unfinished=unfinished[name],
         allowed=allowed,
         made_by_us=frozenset(world.made_by_us),
+        archived_by_us=frozenset(world.archived_by_us),
     )
     ran = Ran(moment=moment, expected=expect(moment, BATCH), after=moment.audience, memory=memory)
     occasion = {
@@ -283,15 +284,16 @@ def _opt_outs_stay(world: World, ran: Ran, meanwhile: str) -> None:
     for request in ran.writes:
         for key in named(world, request) & set(people):
             assert people[key].status not in OUT, "somebody who opted out is written to"
-            assert people[key].status != "archived" or key in world.archived_by_us
+            archived = people[key].status == "archived" and key not in ran.moment.archived_by_us
+            assert not archived, f"{key}, whom somebody else archived, is written to"
         for body in bodies(request):
             key = body["email_address"].lower()
             if "status" in body:
                 assert body["status"] == "subscribed"
                 assert people[key].status == "archived"
-                assert key in world.archived_by_us, "somebody is brought back whom we did not archive"
+                assert key in ran.moment.archived_by_us, "somebody is brought back whom we did not archive"
     for key, there in people.items():
-        theirs = there.status in OUT or (there.status == "archived" and key not in world.archived_by_us)
+        theirs = there.status in OUT or (there.status == "archived" and key not in ran.moment.archived_by_us)
         assert not theirs or key == meanwhile or ran.after.people.get(key) == there
 
 
@@ -305,7 +307,7 @@ def _only_what_is_ours(world: World, ran: Ran, meanwhile: str) -> None:
     for request in ran.writes:
         path = named(world, {**request, "body": None})
         if request["method"] == "DELETE":
-            assert path <= world.made_by_us - held, "somebody is archived who is not ours alone"
+            assert path <= ran.moment.made_by_us - held, "somebody is archived who is not ours alone"
         elif request["method"] == "PUT":
             assert path <= set(memory.members)
             moved |= dict.fromkeys((body["email_address"].lower() for body in bodies(request)), *path)
