@@ -18,6 +18,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineE
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 FORMAT = 1  # of the manifest
+CUT = "cut"  # in the manifest: somebody was erased from the files since they were made
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last where the size of files is limited (ulimit -f)
 _NUMBER = re.compile(r"\(os error (\d+)\)")  # how the data frames' library quotes the system
 

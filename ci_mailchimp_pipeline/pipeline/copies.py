@@ -3,6 +3,7 @@
 Everything below the state folder is looked at, whatever made it; only Dagster's own folder is somebody else's.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -95,9 +96,8 @@ class Copies:
         """Delete what killed runs and commands left half-written, here and among this user's temporary files."""
         drafts = [path for path in self.config.home.rglob(f".*{PARTIAL}") if not self._is_foreign(path)]
         for path in Path(tempfile.gettempdir()).iterdir():
-            if TEMPORARY.fullmatch(path.name):
-                seen = path.lstat()
-                if seen.st_uid == os.getuid() and time.time() - seen.st_mtime > ABANDONED_SECONDS:
+            with contextlib.suppress(FileNotFoundError):  # a command that has just ended
+                if TEMPORARY.fullmatch(path.name) and _is_abandoned(path.lstat()):
                     drafts.append(path)
         for path in drafts:
             shutil.rmtree(path, ignore_errors=True)
@@ -155,3 +155,7 @@ class Copies:
 
     def _is_foreign(self, path: Path) -> bool:
         return any(path.is_relative_to(folder) for folder in (self.work, *self.foreign))
+
+
+def _is_abandoned(seen: os.stat_result) -> bool:
+    return seen.st_uid == os.getuid() and time.time() - seen.st_mtime > ABANDONED_SECONDS

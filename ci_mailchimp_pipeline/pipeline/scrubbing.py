@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci_mailchimp_pipeline.artifacts import MANIFEST, draft, load_manifest, publish
+from ci_mailchimp_pipeline.artifacts import CUT, MANIFEST, draft, load_manifest, publish
 from ci_mailchimp_pipeline.engine import Engine, identifier, quoted
 from ci_mailchimp_pipeline.errors import FixDataError, PipelineError
 from ci_mailchimp_pipeline.frame.build import recounted
@@ -160,6 +160,7 @@ class Scrubber:
                 else:
                     (work / name).hardlink_to(folder / name)
             facts = {key: value for key, value in manifest.items() if key not in {"files", "format"}}
+            facts[CUT] = True
             if "accepted" in facts:  # a frame
                 facts = recounted(self.engine, facts, work)
             rows = {

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from ci_mailchimp_pipeline.artifacts import MANIFEST, PARTIAL, draft, load_manifest, publish
+from ci_mailchimp_pipeline.artifacts import CUT, MANIFEST, PARTIAL, draft, load_manifest, publish
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.engine import MEMORY_LIMIT, identifier, open_engine, quoted
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
@@ -84,6 +84,7 @@ class Snapshot:
         customers: Customers among all profiles upstream.
         columns: Profile columns kept.
         segments: Every segment upstream → its customers; the needed ones and the biggest `MAX_SEGMENT_NAMES`.
+        cut: Somebody was erased from it since: it may be used, but says less than the source.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class Snapshot:
     customers: int
     columns: tuple[str, ...]
     segments: dict[str, int]
+    cut: bool = False
 
     @property
     def profiles_path(self) -> Path:
@@ -238,6 +240,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         customers=manifest["files"]["customers.parquet"]["rows"],
         columns=tuple(manifest["columns"]),
         segments=manifest["segments"],
+        cut=CUT in manifest,
     )
 
 
@@ -266,6 +269,8 @@ def _existing(folder: Path) -> Snapshot | None:
     try:
         snapshot = load_snapshot(folder)
     except FixDataError:
+        snapshot = None
+    if snapshot is None or snapshot.cut:
         shutil.rmtree(folder)
         return None
     os.utime(folder / MANIFEST)  # pruning keeps what was used last

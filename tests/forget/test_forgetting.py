@@ -80,6 +80,17 @@ def test_later_runs_suppress_and_never_send(world: Any, changed: str) -> None:
     assert changed.lower().encode() not in ledger.lower().replace(b"jo" + ANN.encode(), b"")
 
 
+def test_a_run_of_the_same_refresh_accounts_for_her_still(world: Any) -> None:
+    """The source has not changed since the copy that she was cut out of, and still has her: she is counted."""
+    world.forget()
+    world.forget_requests()
+
+    report = world.project.run("vip")
+
+    assert report.suppressed_reasons == {"forgotten": 1}
+    assert not [each for each in world.writes() if ANN in str(each).lower()]
+
+
 def test_who_signs_up_again_is_left_alone(world: Any) -> None:
     """A form is the person's own way back: they are a member then, and none of ours."""
     world.forget()
