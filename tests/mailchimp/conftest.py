@@ -12,6 +12,7 @@ import pytest
 from ci_mailchimp_pipeline.mailchimp.authorization import Authorization
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.mailchimp.retry import RetryLimits
+from ci_mailchimp_pipeline.testing import Emulator
 
 Answer = bytes | Callable[[socket.socket], None] | None  # None: silence until the test is over
 
@@ -162,3 +163,16 @@ def http_answer() -> Callable[..., bytes]:
 def account_json() -> bytes:
     """An account as Mailchimp answers it."""
     return b'{"account_id":"acc-1","account_name":"Contoso","role":"owner","pricing_plan_type":"monthly"}'
+
+
+@pytest.fixture
+def audience_id(mailchimp_emulator: Emulator) -> str:
+    """An audience with two fields."""
+    fields: list[Any] = ["FNAME", {"tag": "LTV", "name": "Value", "type": "number"}]
+    return mailchimp_emulator.add_audience("a1", name="Contoso", merge_fields=fields)
+
+
+@pytest.fixture
+def client(client_of: Callable[..., MailchimpClient], mailchimp_emulator: Emulator) -> MailchimpClient:
+    """A client of the local Mailchimp."""
+    return client_of(mailchimp_emulator.url)

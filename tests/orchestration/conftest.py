@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from harness import API_KEY, AUDIENCE, Project, address
+from orchestration.looks import Page
 
 from ci_mailchimp_pipeline.config import Config
 from ci_mailchimp_pipeline.orchestration.assets import SyncConfig
@@ -145,3 +146,23 @@ def finished(
             progress=progress,
             members=mailchimp_emulator_server.members(AUDIENCE),
         )
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """A project of two exports whose source holds its first refresh."""
+    monkeypatch.setenv("MAILCHIMP_API_KEY", API_KEY)
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "dagster")) as instance:
+        page = Page(tmp_path, instance)
+        page.refresh(1)
+        yield page
+
+
+@pytest.fixture
+def pending(page):
+    """The second refresh is read, and vip has not run for it."""
+    page.look()
+    page.version = page.refresh(2)
+    page.read(page.version)
+    return page

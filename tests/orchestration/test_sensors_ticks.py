@@ -3,153 +3,12 @@
 import json
 import os
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
-from harness import API_KEY
+from orchestration.looks import TAG, UPSTREAM, S, told
 
-from ci_mailchimp_pipeline.config import Config, load_config
-from ci_mailchimp_pipeline.orchestration.attempts import MAX_ATTEMPTS, Pace
 from ci_mailchimp_pipeline.orchestration.jobs import build_definitions
-from ci_mailchimp_pipeline.orchestration.probe import Probe
-from ci_mailchimp_pipeline.orchestration.tags import config_hash
-
-S = dg.DagsterRunStatus
-TAG = "ci_mailchimp/"
-UPSTREAM = (dg.AssetKey("unified_profiles"), dg.AssetKey("segment_membership"))
-
-
-@dataclass
-class Page:
-    """What Dagster keeps of a project, without its daemon: looks are made, and runs end, when a test says so."""
-
-    folder: Path
-    instance: dg.DagsterInstance
-    cursors: dict[str, str | None] = field(default_factory=dict)
-    declared: dict[str, Any] = field(default_factory=dict)
-    pace: Pace = field(default_factory=lambda: Pace(retry_seconds=1000))
-    version: str = ""
-
-    def __post_init__(self) -> None:
-        export = {
-            "display_name": "x", "connection": "main", "audience_id": "a1b2c3d4e5", "email": "EMail",
-            "segments": ["Vip"], "owner": {"name": "Ben", "role": "administrator"},
-        }  # fmt: skip
-        self.declared = {
-            "version": 1,
-            "source": {
-                "type": "files", "profiles": "profiles.csv", "membership": "membership.csv",
-                "ready": "done", "settle_seconds": 0,
-            },
-            "connections": {
-                "main": {
-                    "type": "mailchimp", "display_name": "x", "api_key": {"env": "MAILCHIMP_API_KEY"},
-                    "consent": {"agreed_by": "Ana", "agreed_on": "2026-11-23"},
-                },
-            },
-            "exports": {"vip": export, "news": {**export, "segments": ["News"]}},
-        }  # fmt: skip
-
-    @property
-    def config(self) -> Config:
-        """The declaration as it is now."""
-        path = self.folder / "exports.yaml"
-        path.write_text(yaml.safe_dump(self.declared, sort_keys=False))
-        return load_config(path, environ={"MAILCHIMP_API_KEY": API_KEY})
-
-    def refresh(self, number: int, *, complete: bool = True) -> str:
-        """Write another refresh; return its version once it is complete."""
-        for name in ("profiles.csv", "membership.csv"):
-            (self.folder / name).write_text("x" * number)
-            os.utime(self.folder / name, (1_000_000 + number, 1_000_000 + number))
-        marker = self.folder / "done"
-        marker.touch()
-        moment = 1_000_000 + number + (1 if complete else -1)
-        os.utime(marker, (moment, moment))
-        return Probe(self.config).version() if complete else ""
-
-    def look(self, sensor: str = "vip_on_refresh") -> dg.RunRequest | str:
-        """Let a sensor look once: the run that it wants, or why it wants none."""
-        definitions = build_definitions(self.config, pace=self.pace)
-        (found,) = (each for each in definitions.sensors or () if each.name == sensor)
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(sensor), definitions=definitions
-        ) as context:
-            tick = found.evaluate_tick(context)
-        self.cursors[sensor] = tick.cursor
-        if tick.run_requests:
-            (request,) = tick.run_requests
-            return request
-        assert tick.skip_message
-        return tick.skip_message
-
-    def run(self, status: S, tags: dict[str, str], job: str = "vip") -> dg.DagsterRun:
-        """A run with these tags that is, or ended, so."""
-        return self.instance.create_run_for_job(
-            build_definitions(self.config).resolve_job_def(job),
-            status=status,
-            tags={f"{TAG}config_hash": config_hash(self.config), **tags},
-        )
-
-    def start(self, request: Any, status: S, job: str = "vip", **tags: str) -> dg.DagsterRun:
-        """The run that was requested; *tags* are what its steps added."""
-        added = {f"{TAG}{name}": value for name, value in tags.items()}
-        return self.run(status, {**request.tags, **added}, job)
-
-    def read(self, version: str) -> None:
-        """Both upstream assets are made of this refresh, with all that the file names now."""
-        exports = self.config.exports.values()
-        held = {
-            "segments_read": sorted({segment.name for export in exports for segment in export.segments}),
-            "columns": sorted({column for export in exports for column in export.columns}),
-        }
-        for key in UPSTREAM:
-            self._made(key, version=version, **held)
-
-    def sent(
-        self, version: str, *, dry_run: bool = False, trigger: str = "page", export: str = "vip"
-    ) -> None:
-        """The sync of this refresh succeeded."""
-        key = dg.AssetKey([export, "mailchimp_sync"])
-        self._made(key, refresh=version, dry_run=dry_run, trigger=trigger)
-
-    def _made(self, key: dg.AssetKey, **metadata: Any) -> None:
-        self.instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=metadata))
-
-    def remembered(self, sensor: str) -> Any:
-        """The baseline in a sensor's cursor."""
-        cursor = self.cursors[sensor]
-        return json.loads(cursor)["baseline"] if cursor else "no cursor"
-
-
-@pytest.fixture
-def page(tmp_path, monkeypatch):
-    """A project of two exports whose source holds its first refresh."""
-    monkeypatch.setenv("MAILCHIMP_API_KEY", API_KEY)
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "dagster")) as instance:
-        page = Page(tmp_path, instance)
-        page.refresh(1)
-        yield page
-
-
-@pytest.fixture
-def pending(page):
-    """The second refresh is read, and vip has not run for it."""
-    page.look()
-    page.version = page.refresh(2)
-    page.read(page.version)
-    return page
-
-
-def told(tick: Any) -> str:
-    """Why nothing was started."""
-    assert isinstance(tick, str), "a run was requested"
-    return tick
 
 
 def test_first_sight_of_the_source_reads_nothing(page):
@@ -279,106 +138,6 @@ def test_adding_a_segment_alone_reads_and_runs_nothing(pending):
     assert told(pending.look("upstream_refresh")).endswith("is read")
 
 
-@pytest.mark.parametrize("status", [S.NOT_STARTED, S.STARTING, S.STARTED, S.CANCELING])
-def test_a_run_in_progress_is_waited_for(pending, status):
-    """Whoever started it: by hand for any refresh, or by the sensor."""
-    pending.run(status, {f"{TAG}trigger": "page", f"{TAG}export": "vip"})
-
-    assert told(pending.look()).endswith("a run is in progress")
-
-
-def test_a_run_of_all_exports_is_waited_for(pending):
-    """What runs everything runs this one, too."""
-    pending.run(S.STARTED, {f"{TAG}export": "*"}, "run_all_exports")
-
-    assert told(pending.look()).endswith("a run is in progress")
-
-
-def test_a_run_of_another_export_is_not_waited_for(pending):
-    """Each export goes its own way; the pool keeps them apart."""
-    pending.run(S.STARTED, {f"{TAG}export": "news"}, "news")
-
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-def test_a_failed_run_is_tried_again_later(pending):
-    """First the wait, then the next attempt under a key of its own."""
-    first = pending.look()
-    pending.start(first, S.FAILURE, outcome="failed")
-
-    assert "attempt 1 failed, the next one in" in told(pending.look())
-    pending.pace = Pace(retry_seconds=0)
-    second = pending.look()
-    assert isinstance(second, dg.RunRequest)
-    assert second.tags[f"{TAG}attempt"] == "2"
-    assert second.run_key != first.run_key
-
-
-def test_it_is_given_up_after_a_while(pending):
-    """A bounded number of attempts for one refresh; the next refresh starts afresh."""
-    pending.pace = Pace(retry_seconds=0)
-    for _ in range(MAX_ATTEMPTS):
-        pending.start(pending_request(pending), S.FAILURE, outcome="failed")
-
-    assert "gave up after" in told(pending.look())
-    last, *earlier = pending.instance.get_runs()
-    assert last.tags[f"{TAG}outcome"] == "gave up"
-    assert {run.tags[f"{TAG}outcome"] for run in earlier} == {"failed"}
-    pending.read(pending.refresh(3))
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-def test_what_a_guard_stopped_waits_for_another_file_or_refresh(pending):
-    """Not repeated for the same refresh, unless exports.yaml changed since."""
-    pending.start(pending.look(), S.FAILURE, outcome="stopped")
-
-    assert "stopped by a guard" in told(pending.look())
-    pending.declared["exports"]["vip"]["guards"] = {"max_exit_percent": 50}
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-def test_what_somebody_canceled_is_not_started_again(pending):
-    """The next refresh is."""
-    pending.start(pending.look(), S.CANCELED)
-
-    assert "canceled" in told(pending.look())
-    pending.read(pending.refresh(3))
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-@pytest.mark.parametrize("trigger", ["cli", "page"])
-def test_a_run_by_hand_counts(pending, trigger):
-    """Who ran the export by hand has sent the refresh; nothing is left to do."""
-    pending.sent(pending.version, trigger=trigger)
-
-    assert told(pending.look()).endswith("done")
-
-
-def test_a_failed_run_by_hand_is_no_attempt(pending):
-    """What a person tried in vain does not keep the sensor from trying."""
-    pending.run(S.FAILURE, {f"{TAG}trigger": "cli", f"{TAG}export": "vip", f"{TAG}refresh": pending.version})
-
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-def test_a_dry_run_by_hand_does_not_count(pending):
-    """Looking is not sending."""
-    pending.sent(pending.version, dry_run=True)
-
-    assert isinstance(pending.look(), dg.RunRequest)
-
-
-def test_in_a_sandbox_each_refresh_is_tried_once(pending):
-    """A dry run that started by itself counts, also on the day that the sandbox ends."""
-    pending.declared["sandbox"] = True
-    assert isinstance(pending.look(), dg.RunRequest)
-    pending.sent(pending.version, dry_run=True, trigger="refresh")
-
-    assert told(pending.look()).endswith("done")
-    pending.declared["sandbox"] = False
-    assert told(pending.look()).endswith("done")
-
-
 def test_half_an_upstream_is_no_refresh(page):
     """An export waits until profiles and membership are of one refresh."""
     page.look()
@@ -390,17 +149,6 @@ def test_half_an_upstream_is_no_refresh(page):
     assert "no refresh was read" in told(page.look())
     page._made(UPSTREAM[1], version=version)
     assert isinstance(page.look(), dg.RunRequest)
-
-
-def test_running_one_export_by_hand_starts_no_other(page):
-    """Reading the baseline for one export is no refresh for the other."""
-    version = page.refresh(1)
-    page.look()
-    page.look("news_on_refresh")
-
-    page.read(version)
-
-    assert "is the baseline" in told(page.look("news_on_refresh"))
 
 
 def test_a_return_to_an_earlier_content_is_sent(pending):
@@ -479,10 +227,3 @@ def test_run_all_exports_leaves_out_what_runs_only_by_hand(page):
     made = {key.path[0] for key in job.asset_layer.executable_asset_keys if len(key.path) > 1}
     assert made == {"vip", "news"}
     assert {node.name for node in job.nodes} >= {"customer_insights"}
-
-
-def pending_request(page: Page) -> Any:
-    """The next request."""
-    request = page.look()
-    assert isinstance(request, dg.RunRequest), request
-    return request
