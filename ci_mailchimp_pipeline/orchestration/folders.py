@@ -21,6 +21,7 @@ from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot
 from ci_mailchimp_pipeline.storage import Store, open_store
 
 VERDICT = "verdict.json"
+WHEN = {"display_name", "schedule", "fresh_within_hours", "drift", "opt_outs", "enabled"}  # what no frame depends on
 KEEP = 3  # frames of an export, and snapshots
 
 
@@ -64,8 +65,8 @@ def run_folder(config: Config, export: str, run_id: str) -> Path:
 
 
 def declaration_of(export: Export) -> str:
-    """A hash that changes with anything that is declared for *export*."""
-    return hashlib.sha256(export.model_dump_json().encode()).hexdigest()
+    """A hash that changes with anything that is declared for *export* and may matter to its frame."""
+    return hashlib.sha256(export.model_dump_json(exclude=WHEN).encode()).hexdigest()
 
 
 def save_verdict(config: Config, folder: Path, verdict: Verdict) -> None:

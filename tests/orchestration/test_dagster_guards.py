@@ -69,6 +69,16 @@ def test_sync_alone_refuses_a_frame_of_another_declaration(bench: Any) -> None:
     assert bench.project.writes() == 0
 
 
+def test_another_time_is_no_other_declaration_of_what_is_sent(bench: Any) -> None:
+    """When an export runs or is compared, and how people call it, changes nothing about its frame."""
+    bench.run(*UPSTREAM, FRAME)
+    bench.project.export("vip", display_name="Better", schedule="off", drift={"cron": "0 4 * * 1"})
+
+    run = bench.run(SYNC)
+
+    assert run.report.status == "success"
+
+
 def test_sync_alone_refuses_a_frame_that_was_changed_afterwards(bench: Any) -> None:
     """A frame that is not what was written is not sent."""
     bench.run(*UPSTREAM, FRAME)
