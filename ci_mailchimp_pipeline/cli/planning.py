@@ -18,7 +18,7 @@ from ci_mailchimp_pipeline.pipeline.planning import (
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream, why_not
-from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 
 
 def plan_exports(config: Config, exports: Iterable[Export]) -> list[Report]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, Table, select, union
+from sqlalchemy import Connection, Row, Select, Table, func, select, union
 
 from ci_mailchimp_pipeline.ledger.records import MemberState, RefusalKind
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
@@ -119,6 +119,19 @@ def addresses_of(connection: Connection, audience: int, customer_id: str) -> tup
         )
     )
     return tuple(sorted(connection.execute(found).scalars()))
+
+
+def held(connection: Connection, audience: int, export: str) -> int:
+    """Return how many members, other than those we archived, *export* holds something on."""
+    both = (member.c.audience == hold.c.audience) & (member.c.subscriber_hash == hold.c.subscriber_hash)
+    query = (
+        select(func.count())
+        .select_from(hold.join(member, both))
+        .where(
+            (hold.c.audience == audience) & (hold.c.export == export) & (member.c.state != "archived_by_us")
+        )
+    )
+    return connection.execute(query).scalar_one()
 
 
 def refusals_after(connection: Connection, audience: int, export: str, last: bytes) -> list[RefusalRow]:

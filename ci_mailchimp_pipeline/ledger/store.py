@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs, tags
@@ -17,7 +17,6 @@ from ci_mailchimp_pipeline.ledger.lease import Lease
 from ci_mailchimp_pipeline.ledger.people import AudienceRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import Clock, LedgerFiles, Record, RunRow, RunStatus
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
-from ci_mailchimp_pipeline.ledger.schema import hold, member
 from ci_mailchimp_pipeline.ledger.statements import Recorder
 
 _NEW_AUDIENCE = """
@@ -217,18 +216,8 @@ class Ledger:
 
     def held(self, audience: int, export: str) -> int:
         """Return how many members, other than those we archived, *export* holds something on."""
-        both = (member.c.audience == hold.c.audience) & (member.c.subscriber_hash == hold.c.subscriber_hash)
-        query = (
-            select(func.count())
-            .select_from(hold.join(member, both))
-            .where(
-                (hold.c.audience == audience)
-                & (hold.c.export == export)
-                & (member.c.state != "archived_by_us")
-            )
-        )
         with self._database.read() as connection:
-            return connection.execute(query).scalar_one()
+            return people.held(connection, audience, export)
 
     def person(self, audience: int, subscriber_hash: bytes) -> Person:
         """Return everything that stands under *subscriber_hash* in *audience*."""

@@ -29,7 +29,7 @@ from ci_mailchimp_pipeline.plan.guards import (
     stop_if_any,
     stop_of,
 )
-from ci_mailchimp_pipeline.sources.base import Snapshot, prune
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot, prune
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 FOUND = "seconds"  # metadata of the upstream: what reading took

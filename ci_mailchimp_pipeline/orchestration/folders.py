@@ -17,7 +17,7 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError
 from ci_mailchimp_pipeline.frame.build import Frame, load_frame
 from ci_mailchimp_pipeline.pipeline.copies import SharedFolder
-from ci_mailchimp_pipeline.sources.base import Snapshot, load_snapshot
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot, load_snapshot
 from ci_mailchimp_pipeline.storage import Store, open_store
 
 VERDICT = "verdict.json"

@@ -14,7 +14,7 @@ from ci_mailchimp_pipeline.orchestration.rejected import rejected_rows
 from ci_mailchimp_pipeline.orchestration.summary import numbers_table, told
 from ci_mailchimp_pipeline.pipeline.planning import FACTS, authorization_of, connection_of
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 SHOWN_REJECTED = 20

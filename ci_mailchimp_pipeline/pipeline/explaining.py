@@ -20,7 +20,8 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.evidence import NOBODY, Customer, Facts, InFrame, InSource
 from ci_mailchimp_pipeline.pipeline.planning import FACTS
 from ci_mailchimp_pipeline.pipeline.verdict import Explanation, judge
-from ci_mailchimp_pipeline.sources.base import Needs, Snapshot, open_source, refresh_of, take_snapshot
+from ci_mailchimp_pipeline.sources.base import Needs, open_source, refresh_of
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot, take_snapshot
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts
 
 

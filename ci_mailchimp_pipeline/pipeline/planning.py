@@ -30,7 +30,8 @@ from ci_mailchimp_pipeline.plan.guards import (
     stop_of,
 )
 from ci_mailchimp_pipeline.plan.model import Counts, Plan, PlanInputs, PlanSettings
-from ci_mailchimp_pipeline.sources.base import Snapshot, open_source
+from ci_mailchimp_pipeline.sources.base import open_source
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 from ci_mailchimp_pipeline.sync.apply import adoption_reads
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, count_contacts, read_audience
 from ci_mailchimp_pipeline.sync.seen import Seen

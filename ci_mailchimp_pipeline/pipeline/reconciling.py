@@ -16,10 +16,10 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.known import Known
 from ci_mailchimp_pipeline.pipeline.planning import Planned, connection_of, plan_export
 from ci_mailchimp_pipeline.pipeline.report import REPAIR
-from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion, expect_plan, facts_now
-from ci_mailchimp_pipeline.plan.guards import Guard, permission_guards, stop_if_any
+from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion, facts_now
+from ci_mailchimp_pipeline.plan.guards import Guard, expect_plan, permission_guards, stop_if_any
 from ci_mailchimp_pipeline.process import this_process
-from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 from ci_mailchimp_pipeline.sync.correction import correct, corrected, count_repaired, seen_of
 from ci_mailchimp_pipeline.sync.drift import Compared, Drift, Inputs, compare, shows_too_few_tags
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts

@@ -26,10 +26,15 @@ from ci_mailchimp_pipeline.pipeline.planning import (
     planned_report,
 )
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.plan.guards import NO_ALLOWANCES, Allowances, permission_guards, stop_if_any
-from ci_mailchimp_pipeline.plan.model import Plan
+from ci_mailchimp_pipeline.plan.guards import (
+    NO_ALLOWANCES,
+    Allowances,
+    expect_plan,
+    permission_guards,
+    stop_if_any,
+)
 from ci_mailchimp_pipeline.process import this_process
-from ci_mailchimp_pipeline.sources.base import Snapshot
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 from ci_mailchimp_pipeline.sync.apply import apply_plan
 from ci_mailchimp_pipeline.sync.preflight import AudienceFacts, read_audience
 from ci_mailchimp_pipeline.sync.tally import Tally
@@ -255,21 +260,6 @@ class ExportRun:
             yield
         finally:
             self.steps[name] = time.monotonic() - began
-
-
-def expect_plan(plan: Plan, wanted: str | None, *, again: str) -> None:
-    """Stop when somebody asked for another plan than *plan*; *again* is the command that shows it.
-
-    Raises:
-        SafetyStopError: ``plan_changed``.
-    """
-    if wanted is not None and wanted != plan.plan_id:
-        raise SafetyStopError(
-            "plan_changed",
-            f"the plan is {plan.plan_id} now, not {wanted}: the source, Mailchimp or the ledger changed since. "
-            "Nothing was sent.",
-            fix=f"look at it again: ci-mailchimp {again}",
-        )
 
 
 def facts_now(client: MailchimpClient, config: Config, export: Export, frame: Frame) -> AudienceFacts:

@@ -9,13 +9,12 @@ from ci_mailchimp_pipeline.errors import Place, Problem
 from ci_mailchimp_pipeline.sources.base import (
     Needs,
     NotReady,
-    Snapshot,
     column_problems,
     needs_of,
     open_source,
     segment_problems,
-    take_snapshot,
 )
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot, take_snapshot
 
 PATIENCE_SECONDS = 600  # a refresh that takes longer is waited for by whoever starts runs, not by a run
 POLL_SECONDS = 2

@@ -235,6 +235,21 @@ def stop_of(guards: Sequence[Guard]) -> SafetyStopError | None:
     return SafetyStopError(stopped[0].guard, f"{message}. Nothing was sent.", fix=stopped[0].fix)
 
 
+def expect_plan(plan: Plan, wanted: str | None, *, again: str) -> None:
+    """Stop when somebody asked for another plan than *plan*; *again* is the command that shows it.
+
+    Raises:
+        SafetyStopError: ``plan_changed``.
+    """
+    if wanted is not None and wanted != plan.plan_id:
+        raise SafetyStopError(
+            "plan_changed",
+            f"the plan is {plan.plan_id} now, not {wanted}: the source, Mailchimp or the ledger changed since. "
+            "Nothing was sent.",
+            fix=f"look at it again: ci-mailchimp {again}",
+        )
+
+
 def _over(value: float, limit: float | None) -> bool:
     return limit is not None and value > limit
 

@@ -23,7 +23,7 @@ from ci_mailchimp_pipeline.frame.build import load_frame
 from ci_mailchimp_pipeline.orchestration.forgetting import forget
 from ci_mailchimp_pipeline.pipeline.scrubbing import Scrubbed, Scrubber
 from ci_mailchimp_pipeline.pipeline.traces import Traces, found_in
-from ci_mailchimp_pipeline.sources.base import load_snapshot
+from ci_mailchimp_pipeline.sources.snapshots import load_snapshot
 
 TRACES = Traces(
     addresses=(ANN,), hashes=(key(ANN),), customers=frozenset({"ann"}), forgotten=frozenset({"ann"})

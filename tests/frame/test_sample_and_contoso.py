@@ -10,8 +10,9 @@ import pytest
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.frame.build import build_frame
 from ci_mailchimp_pipeline.frame.fields import MergeField
-from ci_mailchimp_pipeline.sources.base import needs_of, take_snapshot
+from ci_mailchimp_pipeline.sources.base import needs_of
 from ci_mailchimp_pipeline.sources.files import FilesSource, Options
+from ci_mailchimp_pipeline.sources.snapshots import take_snapshot
 
 ROOT = Path(__file__).parents[2]
 CONTOSO = (

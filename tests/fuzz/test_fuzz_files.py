@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ci_mailchimp_pipeline.errors import PipelineError
-from ci_mailchimp_pipeline.sources.base import Needs, Snapshot, take_snapshot
+from ci_mailchimp_pipeline.sources.base import Needs
 from ci_mailchimp_pipeline.sources.files import FilesSource, Options
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot, take_snapshot
 
 ADDRESS = "zz-marked@contoso-mail.internal"
 NEEDS = Needs(columns=("EMail",), segments=("Vip",))

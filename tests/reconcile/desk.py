@@ -14,7 +14,7 @@ from ci_mailchimp_pipeline.mailchimp import endpoints
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.reconciling import DriftReport, Reconciliation
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.sources.base import load_snapshot
+from ci_mailchimp_pipeline.sources.snapshots import load_snapshot
 
 FIELDS = ["FNAME", "LNAME", "CITY"]
 

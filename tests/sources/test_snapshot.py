@@ -14,8 +14,9 @@ import pytest
 from ci_mailchimp_pipeline import artifacts
 from ci_mailchimp_pipeline.artifacts import unwritable
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError, PipelineError, RunLaterError
-from ci_mailchimp_pipeline.sources.base import Needs, NotReady, load_snapshot, prune, take_snapshot
+from ci_mailchimp_pipeline.sources.base import Needs, NotReady
 from ci_mailchimp_pipeline.sources.files import FilesSource
+from ci_mailchimp_pipeline.sources.snapshots import load_snapshot, prune, take_snapshot
 
 Make = Callable[..., FilesSource]
 NEEDS = Needs(columns=("EMail",), segments=("Vip",))
