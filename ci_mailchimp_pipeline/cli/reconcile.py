@@ -28,8 +28,8 @@ def reconcile(
     """Read the whole audience and compare it with what the ledger says that an export holds.
 
     Every export that runs, unless some are named. Without --repair it writes nothing, and ends with 0 whatever
-    differs. A repair goes by the newest frame that passed its checks. It never brings an opt-out back, and touches
-    neither members nor tags that are not ours.
+    differs. A repair goes by the newest frame that passed its checks; of several exports, it takes those that are
+    named. It never brings an opt-out back, and touches neither members nor tags that are not ours.
     """
     config = read_config(config_path)
     chosen = chosen_exports(config, export)

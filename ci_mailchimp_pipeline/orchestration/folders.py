@@ -132,7 +132,7 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
         FixDataError: ``no_frame``; ``frame_not_good``: it did not pass its checks, or is not what was written;
             ``stale_frame``: the declaration changed since; ``snapshot_not_good``.
     """
-    again = f"materialize {export.id}/export_frame again"
+    again = f"materialize {export.id}/export_frame again (ci-mailchimp run {export.id} --dry-run)"
     own = run_folder(config, export.id, run_id)
     verdict = _brought(config, own)
     found = (own, verdict) if verdict else newest_frame(config, export.id)

@@ -21,7 +21,7 @@ from ci_mailchimp_pipeline.orchestration.records import records_failure
 from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 from ci_mailchimp_pipeline.pipeline.forgetting import Forgetting, check_left
 from ci_mailchimp_pipeline.pipeline.traces import Traces, found_in
-from ci_mailchimp_pipeline.sync.forget import Place
+from ci_mailchimp_pipeline.sync.forget import Place, counted
 
 RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _POSTGRES = "dagster_postgres"
@@ -99,8 +99,8 @@ def _refuse_while_running(instance: dg.DagsterInstance) -> None:
     if running:
         raise RunLaterError(
             "runs_in_progress",
-            f"{len(running)} runs are in progress, which may hold copies of the person; nothing was done",
-            fix="wait until they have ended, or cancel them on Dagster's page, then forget the person again",
+            f"{counted(len(running), 'run')} in progress, which may hold copies of the person; nothing was done",
+            fix="wait for the end, or cancel what runs on Dagster's page, then forget the person again",
         )
 
 

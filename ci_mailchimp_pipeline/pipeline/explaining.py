@@ -61,8 +61,8 @@ def explain(
 ) -> Explanation:
     """Say why the person with *address* (in any spelling) is, or is not, in the audience of *export*.
 
-    Sends one request that reads a member, and one more for each earlier address of a customer whose new one
-    Mailchimp does not know.
+    Sends one request that reads a member; one more, of the audience, when a known member is not there; and one more
+    for each earlier address of a customer whose new one Mailchimp does not know.
 
     Args:
         frame: The newest one; None while there is none.
@@ -71,7 +71,7 @@ def explain(
         work: An existing private folder for what is read of the source.
 
     Raises:
-        FixConfigError: ``no_address``; ``unknown_column``; what the connection lacks.
+        FixConfigError: ``no_address``; ``unknown_column``; ``unknown_audience``; what the connection lacks.
         FixDataError: The source or the frame cannot be read.
         RunLaterError: The source is being refreshed, or Mailchimp stays busy.
     """
@@ -83,6 +83,8 @@ def explain(
         source = _in_source(engine, export, snapshot, asked, person)
         found = _in_frame(engine, frame, asked, source) if frame else None
     member = endpoints.member(client, export.audience_id, asked.hash) if client else None
+    if client and member is None and person.member is not None:
+        endpoints.audience(client, export.audience_id)  # Mailchimp says the same of an audience that is gone
     ids = {each.id for each in source.customers} | ({person.member.customer_id} if person.member else set())
     earlier = _earlier(ledger, audience, asked, ids) if person.member is None else {}
     return judge(

@@ -107,7 +107,7 @@ class Forgetting:
 
     def _digests(self, key: ForgetKey, traces: Traces) -> list[ForgottenRow]:
         addresses = [key.address(each) for each in traces.hashes]
-        customers = [key.customer(each) for each in sorted(traces.forgotten)]
+        customers = [key.customer(each) for each in sorted(traces.customers)]
         self.digest = addresses[0].hex()[:DIGITS]
         people = f"{counted(len(addresses), 'address digest')}, {counted(len(customers), 'customer digest')}"
         told = f"remembered under {self.digest}…: {people}"

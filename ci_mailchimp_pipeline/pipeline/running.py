@@ -283,7 +283,7 @@ def _stale(export: Export) -> FixDataError:
     return FixDataError(
         "stale_frame",
         f"the frame of export '{export.id}' was validated against another state of its audience",
-        fix=f"materialize {export.id}/export_frame again",
+        fix=f"materialize {export.id}/export_frame again (ci-mailchimp run {export.id} --dry-run)",
     )
 
 

@@ -154,24 +154,32 @@ def _as_planned(export: Export, facts: Facts) -> Judgement:
 def _as_member(export: Export, facts: Facts) -> Judgement:
     hold, member, frame = facts.hold_of(export), facts.member, facts.frame
     known = facts.person.member
-    held = {name for each in facts.source.customers for name in each.segments}
+    newest = frame if frame and not facts.is_stale else None
+    held = {name for each in facts.source.customers if not each.excluded for name in each.segments}
     wanted = keys_of(
-        frame.tags if frame else tuple(each.tag for each in export.segments if each.name in held)
+        newest.tags if newest else tuple(each.tag for each in export.segments if each.name in held)
     )
     settled = (
         hold is not None
         and known is not None
         and known.state == "active"
         and keys_of(hold.tags) == wanted
-        and (frame is None or (not facts.is_stale and hold.fingerprint == frame.fingerprint))
+        and (frame is None or (frame.current and hold.fingerprint == frame.fingerprint))
     )
     if not settled:
         return "member", NOT_SENT, _sends(export, facts)
     repair = f"ci-mailchimp reconcile {export.id} --repair"
     if member is None and facts.asked:
-        return "member", MISSING, f"somebody took the member out for good: {repair} adds them again"
+        told = f"{repair} adds them again, unless it is their address that was changed there"
+        return "member", MISSING, f"somebody took the member out in Mailchimp: {told}"
     if member is not None and not wanted <= keys_of(member.tags):
         return "member", TAG_MISSING, f"somebody took the tag off in Mailchimp: {repair} puts it back"
+    if facts.is_stale:
+        return (
+            "member",
+            None,
+            "nothing, as far as the newest frame knows; the next run decides by the newer refresh",
+        )
     return "member", None, "nothing: it is as the export wants it"
 
 

@@ -133,6 +133,15 @@ def test_a_wrong_key_is_for_the_configuration(declared):
     assert declared.say("vip", ANA).exit_code == 2
 
 
+def test_an_audience_that_is_gone_is_for_the_configuration(settled):
+    """It is no member who was taken out: a repair would not bring anybody back."""
+    settled.project.emulator.reset([])
+
+    done = settled.say("vip", ANA, "--json")
+
+    assert (done.exit_code, '"code": "unknown_audience"' in done.stdout) == (2, True)
+
+
 def test_a_refresh_under_way_is_for_later(declared):
     """While the source is being written nobody can say what it holds."""
     path = declared.project.folder / "exports.yaml"

@@ -289,6 +289,24 @@ def test_a_source_that_moved_since_the_frame(desk):
     assert "earlier" not in desk.step(ANA, "source")[1]
 
 
+def test_a_member_of_whom_a_newer_refresh_says_the_same(desk):
+    """That the source moved does not mean that something is sent; another segment of the export does."""
+    desk.project.export("vip", segments=["Vip", "News"])
+    desk.project.customer("c1", ANA)
+    desk.project.customer("c2", address(2))
+    desk.project.customer("c3", address(3), "News")
+    desk.run()
+    desk.project.customer("c4", address(4))
+    desk.project.segments["News"].append("c2")
+    desk.project.write()
+
+    same = desk.ask(ANA)
+
+    assert (same["verdict"], same["reason"]) == ("member", None)
+    assert "the next run decides" in same["next"]
+    assert desk.verdict(address(2)) == ("member", "not_sent")
+
+
 def test_a_declaration_that_changed_since_the_frame(desk):
     """A segment that was added to the export after its last run is looked up at the source."""
     desk.project.customer("c1", ANA, "News")

@@ -134,6 +134,16 @@ def test_a_person_nobody_knows_is_remembered_all_the_same(world: Any) -> None:
     assert late not in world.project.members(AUDIENCE)
 
 
+def test_the_proof_counts_this_person_alone(world: Any) -> None:
+    """Who was forgotten before, and is still at the source, is somebody else."""
+    world.forget()
+
+    places = world.forget("late@contoso-mail.internal")
+
+    assert places["forgotten"].found == 0
+    assert places["forgotten"].done.endswith("1 address digest, 0 customer digests")
+
+
 def test_the_second_time_finds_nothing(world: Any) -> None:
     """Again is harmless, and says what is true: there is nothing left but what the source still has."""
     world.forget()
