@@ -285,7 +285,7 @@ def _opt_outs_stay(world: World, ran: Ran, meanwhile: str) -> None:
     for request in ran.writes:
         for key in named(world, request) & set(people) - back:
             assert people[key].status not in OUT, "somebody who opted out is written to"
-            assert people[key].status != "archived" or key in ran.moment.archived_by_us, "and who was archived"
+            assert people[key].status != "archived" or key in ran.moment.archived_by_us, "the same"
         for body in bodies(request):
             key = body["email_address"].lower()
             if "status" in body:
