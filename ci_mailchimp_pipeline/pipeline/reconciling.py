@@ -133,6 +133,13 @@ class Reconciliation:
                 if not report.repairable:
                     correct(ledger, lease, people, self.export)
                     return report
+                learned = False
+
+                def learn() -> None:
+                    nonlocal learned
+                    correct(ledger, lease, people, self.export)
+                    learned = True
+
                 run = ExportRun(
                     config=self.config,
                     export=self.export,
@@ -142,12 +149,9 @@ class Reconciliation:
                     progress=self.progress,
                     now=self.now,
                 )
-                done = run.carry_out_planned(
-                    found.planned,
-                    ledger=ledger,
-                    lease=lease,
-                    first=lambda: correct(ledger, lease, people, self.export),
-                )
+                done = run.carry_out_planned(found.planned, ledger=ledger, lease=lease, first=learn)
+                if not learned:  # the ledger still says that all is well
+                    return replace(report, error=done.error)
                 repaired = count_repaired(
                     people,
                     frame,

@@ -68,7 +68,7 @@ def test_a_guard_stops_a_repair_before_anything_is_written(desk: Desk) -> None:
 
     assert [guard.guard for guard in found.guards] == ["max_growth_percent"]
     assert stopped.error is not None
-    assert (stopped.error.code, stopped.error.exit_code) == ("max_growth_percent", 5)
+    assert (stopped.error.code, stopped.error.exit_code, stopped.repaired) == ("max_growth_percent", 5, 0)
     assert desk.project.writes() == before
     assert desk.runs()[0].status == "stopped"
     assert differs(desk.look()) == {"missing": 4}
