@@ -10,9 +10,9 @@ from typing import Any
 from ci_mailchimp_pipeline.config import Config, Connection, Export
 from ci_mailchimp_pipeline.ledger import Ledger, RunRow, open_ledger
 
-# A run says that it is running until it says how it ended. One that was killed never does, and no run takes
-# longer than this: Customer Insights itself allows an export three hours.
-LONGEST_RUN_SECONDS = 24 * 3600
+# A run says that it is running until it says how it ended; one that was killed never does. Before it holds its
+# audience it asks Mailchimp for the account, which takes no longer than this, with all tries.
+BEFORE_LEASE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def _history(ledger: Ledger, export: str, now: float) -> History:
     if last is None:
         return History()
     return History(
-        status=_status(last, now),
+        status=_status(ledger, last, now),
         last_run=_iso(last.started_at),
         last_success=_iso(success.finished_at or success.started_at) if success else None,
         run_id=last.run_id,
@@ -168,11 +168,12 @@ def _history(ledger: Ledger, export: str, now: float) -> History:
     )
 
 
-def _status(row: RunRow, now: float) -> str:
-    """How a run ended; one that never said counts as running for a day, and as failed from then on."""
-    if row.status != "running":
+def _status(ledger: Ledger, row: RunRow, now: float) -> str:
+    """How a run ended; one that never said is running while somebody holds its audience, and failed afterwards."""
+    if row.status != "running" or ledger.is_in_progress(row):
         return row.status
-    return "running" if now - row.started_at < LONGEST_RUN_SECONDS else "failed"
+    begins = row.audience is None and now - row.started_at < BEFORE_LEASE_SECONDS
+    return "running" if begins else "failed"
 
 
 def _iso(seconds: float) -> str:

@@ -19,7 +19,7 @@ With `--json` a command prints one JSON document on stdout and nothing else ther
 then holds `code`, `message` and `fix`.
 
 `exports` and `connections` read the ledger alone. A run that was killed never says how it ended: it counts as
-`running` for a day, and as `failed` from then on, or until the next run.
+`failed` as soon as its lease has ended (a minute at most; ten, if it was killed before it held its audience).
 """
 
 

@@ -4,9 +4,9 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from ci_mailchimp_pipeline.errors import PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Database
@@ -115,8 +115,7 @@ class Lease:
             connection.execute(text(_NEVER_HELD), {"audience": self.audience})
             held = connection.execute(select(table).where(mine).with_for_update()).one()
             now = self._now(connection)
-            ttl = held.expires - held.heartbeat
-            if held.heartbeat - ttl <= now < held.expires and not is_gone(held.owner):
+            if _is_alive(held, now):
                 raise _busy(held.owner, age=now - held.heartbeat, left=held.expires - now)
             self.fence = held.fence + 1
             values = {"owner": self.owner, "heartbeat": now, "expires": now + self._ttl}
@@ -138,6 +137,17 @@ class Lease:
                 if self._lost:
                     return
                 _log.warning("the lease could not be renewed, trying again: %s", problem.code)
+
+
+def is_held(connection: Connection, audience: int | None, *, now: float) -> bool:
+    """Whether anybody who may be alive holds the lease of *audience*; of any audience, if it is None."""
+    held = select(table) if audience is None else select(table).where(table.c.audience == audience)
+    return any(_is_alive(row, now) for row in connection.execute(held))
+
+
+def _is_alive(held: Row[Any], now: float) -> bool:
+    ttl = held.expires - held.heartbeat
+    return held.heartbeat - ttl <= now < held.expires and not is_gone(held.owner)
 
 
 def _busy(owner: str, *, age: float, left: float) -> RunLaterError:

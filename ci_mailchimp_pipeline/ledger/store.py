@@ -13,7 +13,7 @@ from ci_mailchimp_pipeline.keys import tag_key
 from ci_mailchimp_pipeline.ledger import bulk, erasure, people, runs, tags
 from ci_mailchimp_pipeline.ledger.database import Database
 from ci_mailchimp_pipeline.ledger.erasure import Erased, ForgottenRow
-from ci_mailchimp_pipeline.ledger.lease import Lease
+from ci_mailchimp_pipeline.ledger.lease import Lease, is_held
 from ci_mailchimp_pipeline.ledger.people import AudienceRow, Person, RefusalRow
 from ci_mailchimp_pipeline.ledger.records import Clock, LedgerFiles, Record, RunRow, RunStatus
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
@@ -208,6 +208,13 @@ class Ledger:
     def last_run(self, export: str) -> RunRow | None:
         """Return the run of *export* that started last."""
         return next(iter(self.runs(export, 1)), None)
+
+    def is_in_progress(self, row: RunRow) -> bool:
+        """Whether a run that did not say how it ended may still be at work: it would hold its audience's lease."""
+        with self._database.read() as connection:
+            return row.status == "running" and is_held(
+                connection, row.audience, now=self._database.backend.now(connection)
+            )
 
     def last_success(self, export: str) -> RunRow | None:
         """Return the last run of *export* that finished with success and was no dry run."""

@@ -21,7 +21,14 @@ from ci_mailchimp_pipeline.sources.snapshots import Snapshot, load_snapshot
 from ci_mailchimp_pipeline.storage import Store, open_store
 
 VERDICT = "verdict.json"
-WHEN = {"display_name", "schedule", "fresh_within_hours", "drift", "opt_outs", "enabled"}  # what no frame depends on
+WHEN = {
+    "display_name",
+    "schedule",
+    "fresh_within_hours",
+    "drift",
+    "opt_outs",
+    "enabled",
+}  # what no frame depends on
 KEEP = 3  # frames of an export, and snapshots
 
 

@@ -1,18 +1,16 @@
 """``run``: through Dagster, in a process of its own; and what ``exports`` and ``rejected`` say afterwards."""
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import AUDIENCE, address
 
-from ci_mailchimp_pipeline.cli.listing import LONGEST_RUN_SECONDS, list_exports
-from ci_mailchimp_pipeline.config import load_config
+from ci_mailchimp_pipeline.cli.listing import BEFORE_LEASE_SECONDS, list_exports
+from ci_mailchimp_pipeline.ledger import RunRow
 
 
 def test_plan_then_run_does_just_that(terminal: Any) -> None:
@@ -172,26 +170,26 @@ def test_stopped_by_a_signal_records_what_was_done(
 
 
 def test_run_that_was_killed_does_not_run_for_ever(terminal: Any) -> None:
-    """A run that never said how it ended counts as running for a day, then as failed."""
-    project = terminal.project
-    with project.ledger() as ledger:
-        assert ledger.runs() == []
-    home = Path(project.folder) / ".ci_mailchimp"
-    began = time.time()
-    with sqlite3.connect(home / "ledger.sqlite") as database:
-        columns = 'run_id, export, connection, status, dry_run, "trigger", config_digest, started_at, document, unsettled'
-        database.execute(
-            f"insert into run ({columns}) values ('r', 'vip', 'main', 'running', 0, 'cli', '', ?, '', 0)",
-            (began,),
-        )
-    database.close()
-    config = load_config(terminal.config, environ={})
+    """A run that never said how it ended is running while its audience is held, and failed afterwards."""
+    config, began = terminal.project.write(), time.time()
+    row = RunRow(
+        run_id="r", export="vip", connection="main", trigger="cli", config_digest="", started_at=began
+    )
 
-    (soon,) = list_exports(config, now=began + 60)
-    (later,) = list_exports(config, now=began + LONGEST_RUN_SECONDS + 60)
+    def status(now: float = began) -> str:
+        (listed,) = list_exports(config, now=now)
+        return listed.history.status
 
-    assert soon.history.status == "running"
-    assert later.history.status == "failed"
+    with terminal.project.ledger() as ledger:
+        audience = ledger.audience("account", "a1b2c3d4e5")
+        ledger.start_run(row)
+        begins, never_began = status(began + 60), status(began + BEFORE_LEASE_SECONDS + 60)
+        with ledger.lease(audience, "elsewhere:1:") as lease:
+            ledger.begin_writing("r", "vip", lease, began)
+            writing = status(began + 24 * 3600)
+        killed = status(began + 1)
+
+    assert (begins, never_began, writing, killed) == ("running", "failed", "running", "failed")
 
 
 def test_rejected_before_any_frame_says_what_to_do(terminal: Any) -> None:
