@@ -17,6 +17,7 @@ from properties.crashes import Crash
 from properties.machine.decisions import OUT, Moment
 from properties.machine.oracle import Expected, expect
 from properties.machine.scene import Audience, Declared, Memory
+from properties.machine.sent import Request, bodies, moved_by, named
 from properties.machine.world import SEGMENTS, World
 
 from ci_mailchimp_pipeline.config import Config
@@ -37,7 +38,6 @@ COUNTS = (
 )  # fmt: skip
 
 Wrap = Callable[[MailchimpClient], MailchimpClient]
-Request = Mapping[str, Any]
 
 
 @dataclass(kw_only=True, repr=False)
@@ -196,7 +196,7 @@ def look(world: World, ran: Ran, *, meanwhile: str = "") -> None:
     _only_what_is_ours(world, ran, meanwhile)
     _read_before_write(ran)
     if not meanwhile:
-        _the_ledger_says_the_truth(ran)
+        _the_ledger_says_the_truth(world, ran)
     _learn(world, ran, meanwhile)
     if ran.succeeded:
         assert ran.report is not None
@@ -263,22 +263,6 @@ def _only_what_is_allowed(ran: Ran) -> None:
         assert body.get("update_existing", True) is True
 
 
-def bodies(request: Request) -> list[Mapping[str, Any]]:
-    """The member objects of a request."""
-    body = request["body"] or {}
-    return [*(body.get("members") or ()), *([body] if "email_address" in body else ())]
-
-
-def named(world: World, request: Request) -> set[str]:
-    """Everybody whom a request would change."""
-    body = request["body"] or {}
-    found = {each["email_address"] for each in bodies(request)}
-    found |= {*(body.get("members_to_add") or ()), *(body.get("members_to_remove") or ())}
-    if "/members/" in request["path"]:
-        found.add(world.keys[bytes.fromhex(request["path"].rpartition("/")[2])])
-    return {each.strip().lower() for each in found}
-
-
 def _opt_outs_stay(world: World, ran: Ran, meanwhile: str) -> None:
     people = ran.moment.audience.people
     back = {meanwhile} - {key for key, there in ran.after.people.items() if there.status != "subscribed"}
@@ -298,19 +282,17 @@ def _opt_outs_stay(world: World, ran: Ran, meanwhile: str) -> None:
 
 
 def _only_what_is_ours(world: World, ran: Ran, meanwhile: str) -> None:
-    memory, export = ran.moment.memory, ran.moment.declared.name
-    people = ran.moment.audience.people
+    memory, export, people = ran.moment.memory, ran.moment.declared.name, ran.moment.audience.people
     wanted = set(ran.moment.upstream.wishes(ran.moment.declared).wanted)
     mine = {key for name, key in memory.holds if name == export}
     held = {key for name, key in memory.holds if name != export}
-    moved: dict[str, str] = {}
+    moved = moved_by(world, ran.writes)
     for request in ran.writes:
         path = named(world, {**request, "body": None})
         if request["method"] == "DELETE":
             assert path <= ran.moment.made_by_us - held, "somebody is archived who is not ours alone"
         elif request["method"] == "PUT":
             assert path <= set(memory.members)
-            moved |= dict.fromkeys((body["email_address"].lower() for body in bodies(request)), *path)
         else:
             assert named(world, request) <= wanted | mine
     for key, there in ran.after.people.items():
@@ -330,15 +312,15 @@ def _read_before_write(ran: Ran) -> None:
     assert not first or needed <= read, read
 
 
-def _the_ledger_says_the_truth(ran: Ran) -> None:
+def _the_ledger_says_the_truth(world: World, ran: Ran) -> None:
     """Whatever a run wrote into the ledger is so in Mailchimp, also when it was cut off."""
-    before = ran.moment.memory
+    before, moved = ran.moment.memory, moved_by(world, ran.writes)
     for key, known in ran.memory.members.items():
         if known.state == "archived_by_us" and before.members.get(key) != known:
             assert ran.after.people[key].status == "archived"
     mine = {who: held for who, held in ran.memory.holds.items() if who[0] == ran.moment.declared.name}
     for who, held in mine.items():
-        was = before.holds.get(who)
+        was = before.holds.get(who) or before.holds.get((who[0], moved.get(who[1], "")))
         there = ran.after.people.get(who[1])
         if was == held or (was is None and there is None and who[1] not in ran.moment.audience.people):
             continue
@@ -371,12 +353,7 @@ def _opt_outs_follow(world: World, ran: Ran) -> None:
 
 def _learn(world: World, ran: Ran, meanwhile: str) -> None:
     """Note what requests of ours did: whom they made, whom they archived, whom they brought back."""
-    people = ran.moment.audience.people
-    moved = {}
-    for request in ran.writes:
-        if request["method"] == "PUT":
-            (old,) = named(world, {**request, "body": None})
-            moved[bodies(request)[0]["email_address"].lower()] = old
+    people, moved = ran.moment.audience.people, moved_by(world, ran.writes)
     archived = {
         key
         for request in ran.writes
