@@ -270,11 +270,7 @@ def facts_now(client: MailchimpClient, config: Config, export: Export, frame: Fr
     """
     then = AudienceFacts.load(frame.folder / FACTS)
     facts = read_audience(client, config, export)
-    if (facts.account_id, facts.audience_id, facts.fields) != (
-        then.account_id,
-        then.audience_id,
-        then.fields,
-    ):
+    if facts.matter_to(export) != then.matter_to(export):
         raise _stale(export)
     return replace(facts, requests=0)
 

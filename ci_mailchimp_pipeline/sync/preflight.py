@@ -41,6 +41,11 @@ class AudienceFacts:
         """The merge fields by their merge tag."""
         return {field.tag: field for field in self.fields}
 
+    def matter_to(self, export: Export) -> tuple[str, str, list[MergeField]]:
+        """What a frame of *export* is validated against: whose audience it is, and the fields sent or required."""
+        fields = [field for field in self.fields if field.tag in export.fields or field.required]
+        return self.account_id, self.audience_id, fields
+
     def warnings(self, export: Export) -> list[str]:
         """What a person should know although nothing is wrong."""
         found = []

@@ -70,6 +70,12 @@ class Desk:
             tag = endpoints.tags(client, AUDIENCE)[name.lower()].id
             client.call("DELETE", f"/lists/{AUDIENCE}/segments/{tag}", what="to delete a tag", answer=None)
 
+    def add_merge_field(self, **more: str) -> None:
+        """Somebody adds a merge field in Mailchimp."""
+        config = self.project.write()
+        with self.project.connect(config, config.exports["vip"], self.project.environ) as client:
+            endpoints.create_merge_field(client, AUDIENCE, **more)
+
     def runs(self, export: str = "vip") -> list[RunRow]:
         """What the ledger says of its runs."""
         with self.project.ledger() as ledger:

@@ -137,6 +137,14 @@ def test_a_changed_field_is_sent_again(desk: Desk) -> None:
     assert differs(desk.look()) == {}
 
 
+def test_a_merge_field_that_nobody_maps_does_not_matter(desk: Desk) -> None:
+    """The frame was not validated against it, so a field that somebody adds for other purposes is no obstacle."""
+    desk.add_merge_field(tag="SHOE", name="Shoe size", type="text")
+    desk.people("change_field", 3, merge_fields={"FNAME": "Edited"})
+
+    assert desk.repair().repaired == 1
+
+
 def test_data_that_changed_since_are_no_drift(desk: Desk) -> None:
     """The newest frame has other values than were sent: that is for the next run, and a repair leaves it."""
     desk.project.customer("c00003", address(3), FirstName="New", City="Rome")
