@@ -1,6 +1,7 @@
 """The ledger as it would be if it knew what Mailchimp really holds: as files for a plan, as records to write down."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -59,14 +60,7 @@ def corrected(state: LedgerFiles, people: Path, export: Export, into: Path) -> L
         )
     for file in files.values():
         file.chmod(0o600)
-    return LedgerFiles(
-        members=files["members"],
-        holds=files["holds"],
-        refusals=state.refusals,
-        tags=state.tags,
-        foreign_tags=state.foreign_tags,
-        forgotten=state.forgotten,
-    )
+    return replace(state, members=files["members"], holds=files["holds"])
 
 
 def seen_of(whole: Whole, into: Path) -> Seen:
