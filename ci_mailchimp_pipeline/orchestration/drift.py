@@ -1,4 +1,4 @@
-"""The asset ``<export>/mailchimp_drift``: does the audience still hold what we put there? And its schedule.
+"""The asset ``<export>/mailchimp_drift``: does the audience still hold what we put there?
 
 It is made when somebody asks, or at the times that ``drift`` declares; with ``repair``, it also brings the audience
 back in line. Never part of an export's own job.
@@ -20,11 +20,9 @@ from ci_mailchimp_pipeline.orchestration.pools import pool_of
 from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.session import current_session
 from ci_mailchimp_pipeline.orchestration.tags import (
-    BY_SCHEDULE,
     PAGE,
     TRIGGER,
     complete_tags,
-    given_tags,
     outcome_told,
 )
 from ci_mailchimp_pipeline.pipeline.planning import connect, connection_of
@@ -102,24 +100,6 @@ def drift_asset(config: Config, export: Export) -> dg.AssetsDefinition:
 
     declared = config  # a Dagster function's own `config` is what the person chose for the run
     return mailchimp_drift
-
-
-def drift_schedule(config: Config, export: Export, job: Any) -> dg.ScheduleDefinition:
-    """Compares at the times that *export* declares; never repairs."""
-    assert export.drift is not None  # noqa: S101  (whoever declares none has no schedule)
-
-    @dg.schedule(
-        name=drift_name(export),
-        job=job,
-        cron_schedule=export.drift.cron,
-        execution_timezone=export.drift.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Compares the audience of {export.id} with what was written to it. Repairs nothing.",
-    )
-    def drift(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(tags={**given_tags(config, export.id), TRIGGER: BY_SCHEDULE})
-
-    return drift
 
 
 def _reconciled(step: Step, export: Export, chosen: DriftConfig) -> DriftReport:

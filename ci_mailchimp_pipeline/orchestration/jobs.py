@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ci_mailchimp_pipeline.config import Config, Export
+from ci_mailchimp_pipeline.config.fields import Times
 from ci_mailchimp_pipeline.errors import FixConfigError
 from ci_mailchimp_pipeline.orchestration import deaths, freshness
 from ci_mailchimp_pipeline.orchestration.assets import (
@@ -16,14 +17,9 @@ from ci_mailchimp_pipeline.orchestration.assets import (
 )
 from ci_mailchimp_pipeline.orchestration.attempts import Pace
 from ci_mailchimp_pipeline.orchestration.deaths import deaths_sensor
-from ci_mailchimp_pipeline.orchestration.drift import drift_asset, drift_key, drift_name, drift_schedule
+from ci_mailchimp_pipeline.orchestration.drift import drift_asset, drift_key, drift_name
 from ci_mailchimp_pipeline.orchestration.freshness import freshness_checks, freshness_sensors
-from ci_mailchimp_pipeline.orchestration.opt_outs import (
-    opt_outs_asset,
-    opt_outs_key,
-    opt_outs_name,
-    opt_outs_schedule,
-)
+from ci_mailchimp_pipeline.orchestration.opt_outs import opt_outs_asset, opt_outs_key, opt_outs_name
 from ci_mailchimp_pipeline.orchestration.probe import Probe
 from ci_mailchimp_pipeline.orchestration.schedules import Calendar, catch_up_sensor, export_schedule
 from ci_mailchimp_pipeline.orchestration.sensors import (
@@ -34,7 +30,7 @@ from ci_mailchimp_pipeline.orchestration.sensors import (
     shared_glance,
     upstream_sensor,
 )
-from ci_mailchimp_pipeline.orchestration.tags import SEVERAL, given_tags
+from ci_mailchimp_pipeline.orchestration.tags import BY_SCHEDULE, SEVERAL, TRIGGER, given_tags
 from ci_mailchimp_pipeline.orchestration.upstream import GROUP, UPSTREAM, Upstream
 
 RUN_ALL = "run_all_exports"
@@ -75,10 +71,10 @@ def _made(config: Config, export: Export, upstream: Upstream, reading: list[dg.A
     timed = []
     if export.drift:
         compares = _drift_job(config, export, drift)
-        timed.append((compares, drift_schedule(config, export, compares)))
+        timed.append((compares, _at_times(compares, export.drift)))
     if export.opt_outs:
         lists = _opt_outs_job(config, export, opt_outs)
-        timed.append((lists, opt_outs_schedule(config, export, lists)))
+        timed.append((lists, _at_times(lists, export.opt_outs)))
     return _Made(
         assets=[*assets, drift, opt_outs],
         checks=checks,
@@ -103,6 +99,19 @@ def _opt_outs_job(config: Config, export: Export, asset: dg.AssetsDefinition) ->
     name, told = opt_outs_name(export), f"{export.display_name}: who may no longer be mailed?"
     job = _job(config, name, [opt_outs_key(export)], told, of=export.id)
     return dg.Definitions(assets=[asset], jobs=[job]).resolve_job_def(name)
+
+
+def _at_times(job: dg.JobDefinition, times: Times) -> dg.ScheduleDefinition:
+    """Starts *job* by itself; as many times as the clock says, and never again for a run that failed."""
+    return dg.ScheduleDefinition(
+        job=job,
+        name=job.name,
+        cron_schedule=times.cron,
+        execution_timezone=times.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=job.description,
+        tags={**job.tags, TRIGGER: BY_SCHEDULE},
+    )
 
 
 def upstream_job(config: Config, upstream: Upstream = UPSTREAM) -> Any:

@@ -1,4 +1,4 @@
-"""The asset ``<export>/opt_outs``: who may no longer be mailed, by customer id. And its schedule.
+"""The asset ``<export>/opt_outs``: who may no longer be mailed, by customer id.
 
 It is made when somebody asks, or at the times that ``opt_outs`` declares. Never part of an export's own job: a
 source leaves people out when it makes its segments, which is before a run, not after it; and a list that cannot be
@@ -17,11 +17,9 @@ from ci_mailchimp_pipeline.orchestration.failures import Step, guarded
 from ci_mailchimp_pipeline.orchestration.pools import pool_of
 from ci_mailchimp_pipeline.orchestration.processes import claim
 from ci_mailchimp_pipeline.orchestration.tags import (
-    BY_SCHEDULE,
     PAGE,
     TRIGGER,
     complete_tags,
-    given_tags,
     outcome_told,
 )
 from ci_mailchimp_pipeline.pipeline.opt_outs import COLUMNS, OptOuts, list_opt_outs
@@ -69,24 +67,6 @@ def opt_outs_asset(config: Config, export: Export) -> dg.AssetsDefinition:
             complete_tags(context, config, dry_run=step.dry_run)
             metadata = _metadata(config, _listed(config, export))
         return dg.MaterializeResult(metadata=metadata)
-
-    return opt_outs
-
-
-def opt_outs_schedule(config: Config, export: Export, job: Any) -> dg.ScheduleDefinition:
-    """Makes the list at the times that *export* declares."""
-    assert export.opt_outs is not None  # noqa: S101  (whoever declares none has no schedule)
-
-    @dg.schedule(
-        name=opt_outs_name(export),
-        job=job,
-        cron_schedule=export.opt_outs.cron,
-        execution_timezone=export.opt_outs.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Lists who of {export.id} may no longer be mailed.",
-    )
-    def opt_outs(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(tags={**given_tags(config, export.id), TRIGGER: BY_SCHEDULE})
 
     return opt_outs
 
