@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from ci_mailchimp_pipeline.config import Export
+from ci_mailchimp_pipeline.config.plugins import installed_plugins
 from ci_mailchimp_pipeline.errors import FixConfigError, RunLaterError
 from ci_mailchimp_pipeline.sources.names import column_problems, segment_problems
 
@@ -24,7 +24,6 @@ __all__ = [
     "segment_problems",
 ]
 
-GROUP = "ci_mailchimp_pipeline.sources"
 MAX_SEGMENT_NAMES = 10_000  # more are no segments: the column with the names is probably another one
 
 
@@ -65,7 +64,7 @@ class NotReady(RunLaterError):  # noqa: N818  (reads as what it says: `except No
 
 
 class Source(Protocol):
-    """A place where profiles and membership come from; registered under the entry point group `GROUP`."""
+    """A place where profiles and membership come from; registered under the entry point group of `installed_plugins`."""
 
     Options: ClassVar[type]
     """A frozen pydantic model of the keys of ``source:`` besides ``type``."""
@@ -117,12 +116,12 @@ def open_source(source_type: str, options: Any, *, folder: Path) -> Source:
     Raises:
         FixConfigError: ``unknown_source``; none is installed under that name.
     """
-    found = {point.name: point for point in entry_points(group=GROUP)}
+    found = installed_plugins()
     if source_type not in found:
         raise FixConfigError(
             "unknown_source",
             f"source type '{source_type}' is not installed; installed: {', '.join(sorted(found))}",
             fix="choose an installed type, or install the package that brings this one",
         )
-    source: Source = found[source_type].load()(options, folder=folder)
+    source: Source = found[source_type]()(options, folder=folder)
     return source

@@ -13,15 +13,15 @@ from harness import API_KEY, AUDIENCE, Project, address
 
 from ci_mailchimp_pipeline.testing import Emulator
 
-PEOPLE = 20_000
+PEOPLE = 10_000
 BATCHES = PEOPLE // 500
 CONNECTIONS = 4
-KILLS = 10
+KILLS = 5
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_end_exactly(tmp_path):
-    """SIGKILL ten times: everyone arrives once, and only batches in flight were sent twice."""
+def test_five_kills_at_random_moments_end_exactly(tmp_path):
+    """SIGKILL five times: everyone arrives once, and only batches in flight were sent twice."""
     chance = random.Random(20261124)
     with Emulator.start(in_process=False) as emulator:
         emulator.add_audience(AUDIENCE)
@@ -30,12 +30,12 @@ def test_ten_kills_at_random_moments_end_exactly(tmp_path):
         project.customers(range(PEOPLE))
         project.write()
         emulator.fail("slow", on="writes", times=None, seconds=0.15)
-        kills = [chance.randrange(1, BATCHES // 2) for _ in range(KILLS)]
 
-        for wanted in kills:
+        for _ in range(KILLS):
+            wanted = chance.randrange(BATCHES // KILLS + 1)
             process = start(project)
             before = len(emulator.writes())
-            while process.poll() is None and len(emulator.writes()) - before < wanted % 6:
+            while process.poll() is None and len(emulator.writes()) - before < wanted:
                 time.sleep(0.02)
             time.sleep(chance.random() * 0.3)
             process.send_signal(signal.SIGKILL)
