@@ -46,8 +46,12 @@ class Terminal:
         return str(self.project.folder / "exports.yaml")
 
     def say(self, *arguments: str) -> Said:
-        """Run a command in this process: for what needs no signals and starts no run."""
-        done = CliRunner().invoke(app, ["--config", self.config, *arguments], env=self.environ)
+        """Run a command in this process, with the project's configuration: for what needs no signals."""
+        return self.say_bare("--config", self.config, *arguments)
+
+    def say_bare(self, *arguments: str) -> Said:
+        """The same of exactly these arguments."""
+        done = CliRunner().invoke(app, arguments, env=self.environ)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Said(done.exit_code, done.stdout, done.stderr)

@@ -47,7 +47,7 @@ def test_emulator_starts_from_a_file(terminal: Any, tmp_path: Path, background: 
 def test_port_that_is_taken_is_no_crash(terminal: Any) -> None:
     """The message says which port, and how to get another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        said = terminal.run("emulator", "--port", str(taken.getsockname()[1]))
+        said = terminal.say_bare("emulator", "--port", str(taken.getsockname()[1]))
 
     assert said.code == 2
     assert "fix: choose another --port" in said.err
@@ -58,7 +58,7 @@ def test_seed_that_describes_no_audience_is_refused(terminal: Any, tmp_path: Pat
     """A wrong file is a message, not a crash."""
     (tmp_path / "world.json").write_text(text)
 
-    said = terminal.run("emulator", "--port", "0", "--seed", str(tmp_path / "world.json"))
+    said = terminal.say_bare("emulator", "--port", "0", "--seed", str(tmp_path / "world.json"))
 
     assert said.code == 2
     assert "Traceback" not in said.err
@@ -67,14 +67,16 @@ def test_seed_that_describes_no_audience_is_refused(terminal: Any, tmp_path: Pat
 @pytest.mark.slow
 def test_demo_comes_true(terminal: Any, tmp_path: Path) -> None:
     """The demo ends with 0 only if Mailchimp holds what the reports say; the folder can be looked at."""
-    said = terminal.run("demo", "--folder", str(tmp_path / "demo"))
+    said = terminal.say_bare("demo", "--folder", str(tmp_path / "demo"))
 
     assert said.code == 0, said.out + said.err
     assert "Mailchimp holds what the reports say" in said.out
     assert "@" not in said.out
     rows = [line.split() for line in said.out.splitlines() if line.startswith("nothing new")]
     assert [row[-1] for row in rows] == ["0", "0"]
-    listed = terminal.run("exports", "--json", "--config", str(tmp_path / "demo" / "exports.yaml")).document
+    listed = terminal.say_bare(
+        "exports", "--json", "--config", str(tmp_path / "demo" / "exports.yaml")
+    ).document
     assert [each["status"] for each in listed["exports"]] == ["success", "success"]
 
 
@@ -83,7 +85,7 @@ def test_demo_overwrites_nothing(terminal: Any, tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "mine.txt").write_text("mine")
 
-    said = terminal.run("demo", "--folder", str(tmp_path / "demo"))
+    said = terminal.say_bare("demo", "--folder", str(tmp_path / "demo"))
 
     assert said.code == 2
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine.txt"]

@@ -72,10 +72,7 @@ def test_config_may_stand_before_or_after_the_command(
     terminal: Any, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """``--config`` works on both sides of the command."""
-    (tmp_path / "elsewhere").mkdir()
-    terminal.project.folder = tmp_path / "elsewhere"
-
-    said = terminal.run(*(word.format(tmp_path / "exports.yaml") for word in arguments), "--json")
+    said = terminal.say_bare(*(word.format(tmp_path / "exports.yaml") for word in arguments), "--json")
 
     assert said.code == 0
     assert said.document["exports"][0]["export"] == "vip"
@@ -83,7 +80,7 @@ def test_config_may_stand_before_or_after_the_command(
 
 def test_config_after_the_command_wins(terminal: Any, tmp_path: Path) -> None:
     """The nearer one counts."""
-    said = terminal.run("--config", "nowhere.yaml", "exports", "--json", "--config", terminal.config)
+    said = terminal.say_bare("--config", "nowhere.yaml", "exports", "--json", "--config", terminal.config)
 
     assert said.code == 0
 
