@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ledgers import new_ledger
 
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.ledger import Ledger, open_ledger
@@ -49,7 +50,7 @@ class Project:
     segments: dict[str, list[str]] = field(default_factory=lambda: {"Vip": []})
     connection: dict[str, Any] = field(default_factory=dict)
     exports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    environ: dict[str, str] = field(default_factory=lambda: {"MAILCHIMP_API_KEY": API_KEY})
+    environ: dict[str, str] = field(default_factory=lambda: {"MAILCHIMP_API_KEY": API_KEY, **new_ledger()})
     refreshes: int = 0
     connect: Callable[..., MailchimpClient] = connect
     more_connections: dict[str, dict[str, Any]] = field(default_factory=dict)

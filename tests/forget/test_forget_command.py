@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, traces_of
-from harness import API_KEY, AUDIENCE, key
+from harness import AUDIENCE, key
 
 from ci_mailchimp_pipeline.cli.app import app
 
@@ -21,22 +21,22 @@ PROGRAM = str(Path(sys.executable).with_name("ci-mailchimp"))
 
 
 @pytest.fixture
-def environment(machine_environment: dict[str, str]) -> dict[str, str]:
-    """The machine's, less what is ours, and the key of both accounts."""
+def environment(world: Any, machine_environment: dict[str, str]) -> dict[str, str]:
+    """The machine's, less what is ours, and the project's."""
     ours = ("CI_MAILCHIMP_", "MAILCHIMP_", "DAGSTER_HOME")
     kept = {
         name: value
         for name, value in machine_environment.items()
         if not name.startswith(ours) and not name.lower().endswith("_proxy")
     }
-    return {**kept, "MAILCHIMP_API_KEY": API_KEY, "COLUMNS": "200"}
+    return {**kept, **world.project.environ, "COLUMNS": "200"}
 
 
 def said(world: Any, *words: str, text: str | None = None, **environ: str) -> Result:
     """Run the command in this process."""
     world.project.write()
     path = str(world.project.folder / "exports.yaml")
-    environ = {"MAILCHIMP_API_KEY": API_KEY, **environ}
+    environ = {**world.project.environ, **environ}
     return CliRunner().invoke(app, ["--config", path, "forget", *words], env=environ, input=text)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import API_KEY, AUDIENCE, Project
+from harness import AUDIENCE, Project
 from promises.promised import hurried
 
 from ci_mailchimp_pipeline.testing import Emulator
@@ -39,7 +39,7 @@ def start(
         process = subprocess.Popen(
             [PROGRAM, *arguments],
             cwd=project.folder,
-            env={**environ, "MAILCHIMP_API_KEY": API_KEY, **(env or {})},
+            env={**environ, **project.environ, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

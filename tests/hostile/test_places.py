@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from harness import API_KEY, Project
+from harness import Project
 
 from ci_mailchimp_pipeline.cli.app import app
 
@@ -36,7 +36,7 @@ main()
 def run_program(project: Project) -> tuple[int, dict[str, Any], str]:
     """Run the command in this process: exit code, the error of its document, everything it printed."""
     arguments = ["--config", str(project.folder / "exports.yaml"), "run", "--json"]
-    done = CliRunner().invoke(app, arguments, env={"MAILCHIMP_API_KEY": API_KEY})
+    done = CliRunner().invoke(app, arguments, env=project.environ)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     document = json.loads(done.stdout)
     error = document.get("error") or document["exports"][0]["error"]
@@ -147,7 +147,7 @@ def test_a_folder_that_may_not_be_written_is_named(project: Project) -> None:
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
             done = subprocess.run(
-                [sys.executable, "-c", AS_NOBODY], cwd=folder, env={"MAILCHIMP_API_KEY": API_KEY, "PATH": os.defpath},
+                [sys.executable, "-c", AS_NOBODY], cwd=folder, env={**project.environ, "PATH": os.defpath},
                 capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
         finally:

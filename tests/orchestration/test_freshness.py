@@ -42,7 +42,7 @@ class Watch:
         path.write_text(
             yaml.safe_dump({**yaml.safe_load(path.read_text()), "alerts": alerts}, sort_keys=False)
         )
-        return load_config(path, environ={})
+        return load_config(path, environ=self.bench.project.environ)
 
     def tick(self, hours: float = 0) -> str:
         """Let time pass and look; what the sensor says."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from harness import AUDIENCE, Project, address
+from ledgers import copy_of_ledger, drop_ledger
 from properties.crashes import Crash, CrashAt
 
 
@@ -89,15 +90,21 @@ class Saved:
     world: dict[str, Any]
     people: dict[str, dict[str, str]]
     segments: dict[str, list[str]]
+    ledger: dict[str, str]
 
     @classmethod
     def of(cls, project: Project, into: Path) -> "Saved":
         shutil.copytree(project.folder, into)
-        return cls(into, project.emulator.state(), deepcopy(project.people), deepcopy(project.segments))
+        return cls(
+            into, project.emulator.state(), deepcopy(project.people), deepcopy(project.segments),
+            copy_of_ledger(project.environ),
+        )  # fmt: skip
 
     def restore(self, project: Project) -> None:
         shutil.rmtree(project.folder)
         shutil.copytree(self.folder, project.folder)
+        drop_ledger(project.environ)
+        project.environ |= copy_of_ledger(self.ledger)
         project.people, project.segments = deepcopy(self.people), deepcopy(self.segments)
         project.emulator.reset(self.world["audiences"])
 

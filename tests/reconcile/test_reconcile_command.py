@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from harness import API_KEY, AUDIENCE, Project, address
+from harness import AUDIENCE, Project, address
 
 from ci_mailchimp_pipeline.cli.app import app
 from ci_mailchimp_pipeline.ledger import open_ledger
@@ -128,7 +128,7 @@ def test_without_a_frame_it_says_what_to_do(tmp_path: Path, mailchimp_emulator: 
     project = Project(tmp_path, mailchimp_emulator)
     project.customers(range(2))
     project.write()
-    environment = {**os.environ, "MAILCHIMP_API_KEY": API_KEY}
+    environment = {**os.environ, **project.environ}
     command = [sys.executable, "-m", "ci_mailchimp_pipeline", "reconcile", "--json"]
 
     done = subprocess.run(

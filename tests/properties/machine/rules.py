@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from ledgers import drop_ledger
 from promises.promised import DAY, meanwhile
 from properties.crashes import CrashAt
 from properties.machine.runs import Wrap, as_expected, look, nothing_happened, run
@@ -82,6 +83,7 @@ class Machine(RuleBasedStateMachine):
                 self.runs(name, allowed=True)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+            drop_ledger(self.project.environ)
 
     def count(self, what: str) -> None:
         self.tally.counts[what] += 1
