@@ -35,6 +35,14 @@ def drop_ledger(environ: Mapping[str, str]) -> None:
         _tell(f"drop database if exists {_name(environ)} with (force)")
 
 
+def lose_ledger(folder: Path, environ: dict[str, str]) -> None:
+    """Put an empty ledger in the place of that of the project in *folder*."""
+    if _SERVER:
+        environ |= new_ledger()
+    else:
+        (folder / ".ci_mailchimp" / "ledger.sqlite").unlink()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
     parser.addoption(

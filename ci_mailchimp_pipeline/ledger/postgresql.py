@@ -10,10 +10,13 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, create
 from sqlalchemy import text as sql_text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.exc import ArgumentError
 
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
 from ci_mailchimp_pipeline.ledger.database import Rows, Statements
-from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member, refusal
+from ci_mailchimp_pipeline.ledger.refusal import refusal
+from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member
+from ci_mailchimp_pipeline.ledger.schema import refusal as refusals
 from ci_mailchimp_pipeline.ledger.statements import PARAMETER, SQL
 
 DRIVER = "postgresql+psycopg"
@@ -35,12 +38,11 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout = {stopped};
     -- an acknowledged batch survives power loss, whatever the database's default is
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
-# Why the server did not let us in has no code, only words: libpq keeps the SQLSTATE of a failed connection
-# to itself. In another language than English the error says "run again later", which is only less helpful.
-_NOT_LET_IN = re.compile(
-    "authentication failed|no password supplied|does not exist|no pg_hba.conf entry|not permitted to log in"
-    "|permission denied|invalid |certificate|SSL|role .* is not",
-    re.IGNORECASE,
+# What the driver and libpq find wrong before they ask the server has no code, only words. Those of libpq are
+# English unless it was built with others: then the error says "run again later", which is only less helpful.
+_BAD_OPTION = re.compile("invalid connection option|bad value for")
+_NEVER_ASKED = re.compile(
+    "invalid |certificate|does not support SSL|private key|definition of service", re.IGNORECASE
 )
 
 
@@ -64,7 +66,7 @@ class Postgresql:
         """Return an engine over the database; the driver is loaded, but nothing is connected yet.
 
         Raises:
-            FixConfigError: ``ledger_needs_extra``, the driver is not installed.
+            FixConfigError: ``ledger_needs_extra``, the driver is not installed; ``unknown_ledger``.
         """
         try:
             engine = create_engine(
@@ -83,6 +85,8 @@ class Postgresql:
                 fix="pip install 'ci-mailchimp-pipeline[postgres]'; or set CI_MAILCHIMP_LEDGER to "
                 "sqlite:////absolute/path/ledger.sqlite",
             ) from None
+        except ArgumentError:
+            raise _bad_option() from None
         # At DEBUG, which a user may set for everything, it would print the rows that it reads.
         logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").setLevel(logging.WARNING)
 
@@ -106,13 +110,25 @@ class Postgresql:
     def meaning(self, error: BaseException) -> PipelineError | None:
         """Return what *error* means to a person; None when it can only be a bug of ours."""
         state = getattr(error, "sqlstate", None)
-        if state is None:
-            return _of_connecting(str(error)) if type(error).__name__ == "OperationalError" else None
-        # https://www.postgresql.org/docs/current/errcodes-appendix.html
-        for known, meaning in _MEANINGS.items():
-            if state.startswith(known):
-                return meaning()
-        return None
+        if state is not None:
+            return _meaning(state)
+        kinds = {
+            base.__name__ for base in type(error).__mro__
+        }  # the driver's classes, which may not be there
+        if "ProgrammingError" in kinds and _BAD_OPTION.match(str(error)):
+            return _bad_option()
+        if "OperationalError" not in kinds:
+            return None
+        # There is no connection: it was refused, or lost, or never asked for.
+        state = refusal(self._parameters())
+        if state is not None:
+            return _meaning(state) or _no_access()
+        return _no_access() if _NEVER_ASKED.search(str(error)) else _unreachable()
+
+    def _parameters(self) -> dict[str, Any]:
+        """Of a connection, in libpq's words."""
+        url = self.url.set(drivername=DRIVER)
+        return _CONNECTION | dict(url.get_dialect()().create_connect_args(url)[1])
 
     def cursor(self, connection: Connection, query: Select[Any]) -> DBAPICursor:
         """Return a cursor of the server's: the driver's own would fetch everything at once."""
@@ -135,7 +151,7 @@ class Postgresql:
         driver = connection.driver_connection
         driver.autocommit = True  # type: ignore[union-attr]  # VACUUM is no part of a transaction
         try:
-            for table in (member, hold, refusal, foreign_tag):
+            for table in (member, hold, refusals, foreign_tag):
                 connection.cursor().execute(f"VACUUM (FULL) {table.name}")
         finally:
             driver.autocommit = False  # type: ignore[union-attr]
@@ -197,8 +213,18 @@ _TYPES = _column_types()
 _ARRAYS = {name: _over_arrays(sql) for name, sql in SQL.items() if not sql.startswith("SELECT")}
 
 
-def _of_connecting(words: str) -> PipelineError:
-    return _no_access() if _NOT_LET_IN.search(words) else _unreachable()
+def _meaning(state: str) -> PipelineError | None:
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    return next((meaning() for known, meaning in _MEANINGS.items() if state.startswith(known)), None)
+
+
+def _bad_option() -> FixConfigError:
+    return FixConfigError(
+        "unknown_ledger",
+        "the ledger's URL names PostgreSQL, and an option in it is none that PostgreSQL knows",
+        fix="correct CI_MAILCHIMP_LEDGER after the question mark; the options are those of "
+        "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS",
+    )
 
 
 def _unreachable() -> RunLaterError:

@@ -5,6 +5,7 @@ import stat
 import polars as pl
 import pytest
 from harness import AUDIENCE, address
+from ledgers import lose_ledger
 from optouts.listed import rows
 
 from ci_mailchimp_pipeline.sync.opted_out import LONGEST_REASON, plain_reason
@@ -63,7 +64,7 @@ def test_the_frame_knows_who_was_never_sent(opt_outs):
     opt_outs.project.emulator.add_member(AUDIENCE, address(99), status="unsubscribed")
     opt_outs.project.customer("c00099", address(99).upper())
     opt_outs.run()
-    opt_outs.project.folder.joinpath(".ci_mailchimp", "ledger.sqlite").unlink()
+    lose_ledger(opt_outs.project.folder, opt_outs.project.environ)
 
     assert [row["customer_id"] for row in opt_outs.document()["opt_outs"]] == ["c00099"]
 
