@@ -4,6 +4,8 @@ import hashlib
 
 # The white space that is never part of a value; DuckDB's own trim leaves tabs, newlines and U+00A0.
 TRIMMED = " \t\r\n\u00a0\u200b\ufeff"
+# What no customer id may hold: PostgreSQL cannot store it, so the frame rejects the row, whatever the ledger is.
+NOT_IN_AN_ID = "\0"
 
 
 def normal_form(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+MALFORMED_CUSTOMER_ID: Final = "malformed_customer_id"
 NO_EMAIL: Final = "no_email"
 MALFORMED_EMAIL: Final = "malformed_email"
 RESERVED_DOMAIN: Final = "reserved_domain"
@@ -10,6 +11,7 @@ INVALID_MERGE_VALUE: Final = "invalid_merge_value"
 NO_PROFILE: Final = "no_profile"
 
 REASONS: Final[dict[str, str]] = {
+    MALFORMED_CUSTOMER_ID: "the customer id holds the character U+0000",
     NO_EMAIL: "the address is blank",
     MALFORMED_EMAIL: "the address is not one that Mailchimp takes",
     RESERVED_DOMAIN: "the address is in a domain that is reserved for examples and tests",

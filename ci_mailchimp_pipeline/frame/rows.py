@@ -6,9 +6,13 @@ from ci_mailchimp_pipeline.config import Export, Prefer
 from ci_mailchimp_pipeline.engine import array, identifier, quoted, trimmed
 from ci_mailchimp_pipeline.frame.address import hash_sql, key_sql, problem_sql
 from ci_mailchimp_pipeline.frame.fields import MergeField
-from ci_mailchimp_pipeline.frame.reasons import INVALID_MERGE_VALUE, MISSING_REQUIRED_FIELD
+from ci_mailchimp_pipeline.frame.reasons import (
+    INVALID_MERGE_VALUE,
+    MALFORMED_CUSTOMER_ID,
+    MISSING_REQUIRED_FIELD,
+)
 from ci_mailchimp_pipeline.frame.values import ValueSql, column_sql, is_number, value_sql
-from ci_mailchimp_pipeline.keys import TRIMMED
+from ci_mailchimp_pipeline.keys import NOT_IN_AN_ID, TRIMMED
 
 TRUE = ("true", "yes", "1", "y", "t")
 FALSE = ("false", "no", "0", "n", "f")
@@ -95,7 +99,10 @@ def _is(text: str, value: Scalar) -> str:
 
 def _verdict(values: Mapping[str, ValueSql], fields: Mapping[str, MergeField]) -> str:
     address = problem_sql("email_address")
-    cases = [f"WHEN {address} IS NOT NULL THEN {address}"]
+    cases = [
+        f"WHEN contains(customer_id, {quoted(NOT_IN_AN_ID)}) THEN {quoted(MALFORMED_CUSTOMER_ID)}",
+        f"WHEN {address} IS NOT NULL THEN {address}",
+    ]
     for tag, value in values.items():
         if fields[tag].required:
             cases.append(f"WHEN {value.blank} THEN {quoted(f'{MISSING_REQUIRED_FIELD} {tag}')}")

@@ -14,6 +14,7 @@ from ci_mailchimp_pipeline.frame.address import ADDRESS
 from ci_mailchimp_pipeline.frame.address import MAX_BYTES as MAX_ADDRESS_BYTES
 from ci_mailchimp_pipeline.frame.fields import MergeField
 from ci_mailchimp_pipeline.frame.values import MAX_BYTES, NUMBER
+from ci_mailchimp_pipeline.keys import NOT_IN_AN_ID
 
 ROWS_AT_ONCE = 100_000  # a frame of 1,000,000 rows is validated in about 0.1 GB
 
@@ -30,7 +31,13 @@ def frame_schema(export: Export, fields: Mapping[str, MergeField]) -> pa.DataFra
             "subscriber_hash": pa.Column(
                 pl.String, pa.Check.str_matches(MD5, error="is an MD5"), unique=True
             ),
-            "customer_id": pa.Column(pl.String, _each("is not blank", lambda c: c.str.len_bytes() > 0)),
+            "customer_id": pa.Column(
+                pl.String,
+                [
+                    _each("is not blank", lambda c: c.str.len_bytes() > 0),
+                    _each("can be stored", lambda c: ~c.str.contains(NOT_IN_AN_ID, literal=True)),
+                ],
+            ),
             "email_address": pa.Column(
                 pl.String,
                 [

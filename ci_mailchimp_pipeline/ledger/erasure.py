@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select
 
+from ci_mailchimp_pipeline.keys import NOT_IN_AN_ID
 from ci_mailchimp_pipeline.ledger.records import ForgottenKind
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
 from ci_mailchimp_pipeline.ledger.schema import foreign_tag, forgotten, hold, member, refusal
@@ -62,6 +63,7 @@ def erase(connection: Connection, subscriber_hash: bytes, customer_ids: Collecti
 
     A hash at which one of them was refused is erased as a whole, unless it is another customer's member.
     """
+    customer_ids = [each for each in customer_ids if NOT_IN_AN_ID not in each]
     erased: Counter[str] = Counter()
     for audience in connection.execute(select(audiences.c.id)).scalars().all():
         hashes = {subscriber_hash} | _hashes(connection, audience, customer_ids)

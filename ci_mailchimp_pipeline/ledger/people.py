@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, Table, func, select, union
 
+from ci_mailchimp_pipeline.keys import NOT_IN_AN_ID
 from ci_mailchimp_pipeline.ledger.records import MemberState, RefusalKind
 from ci_mailchimp_pipeline.ledger.schema import audience as audiences
 from ci_mailchimp_pipeline.ledger.schema import foreign_tag, hold, member, refusal
@@ -110,6 +111,8 @@ def person(connection: Connection, audience: int, subscriber_hash: bytes) -> Per
 
 def addresses_of(connection: Connection, audience: int, customer_id: str) -> tuple[bytes, ...]:
     """Return the hashes under which *customer_id* is a member or was refused, in their order."""
+    if NOT_IN_AN_ID in customer_id:
+        return ()
     found = union(
         *(
             select(table.c.subscriber_hash).where(

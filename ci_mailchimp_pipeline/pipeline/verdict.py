@@ -25,6 +25,7 @@ TAG_MISSING = "tag_missing"
 
 _NEXT = {
     "no_email": "fill the address at the source",
+    "malformed_customer_id": "write the customer id without the character U+0000 at the source",
     "malformed_email": "correct the address at the source",
     "reserved_domain": "the domain is for examples and tests: put a real address into the source",
     "no_profile": "the customer is in a segment without a profile: deliver both from the same refresh",
