@@ -43,6 +43,19 @@ def lose_ledger(folder: Path, environ: dict[str, str]) -> None:
         (folder / ".ci_mailchimp" / "ledger.sqlite").unlink()
 
 
+def ledger_files(environ: Mapping[str, str]) -> list[Path]:
+    """The files of a project's database, written to the disk, its log apart; none if it is no database."""
+    if not _SERVER:
+        return []
+    with psycopg.connect(environ["CI_MAILCHIMP_LEDGER"], autocommit=True) as connection:
+        connection.execute("checkpoint")
+        (folder,) = connection.execute(
+            "select current_setting('data_directory') || '/base/' || oid from pg_database"
+            " where datname = current_database()"
+        ).fetchone() or ("",)
+    return [path for path in Path(folder).iterdir() if path.is_file()]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
     parser.addoption(

@@ -12,15 +12,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError
 
-from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError, RunLaterError
+from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError
 from ci_mailchimp_pipeline.ledger.database import Rows, Statements
 from ci_mailchimp_pipeline.ledger.refusal import refusal
 from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member
 from ci_mailchimp_pipeline.ledger.schema import refusal as refusals
+from ci_mailchimp_pipeline.ledger.sqlstates import BUSY_SECONDS, bad_option, meaning_of, no_access, unreachable
 from ci_mailchimp_pipeline.ledger.statements import PARAMETER, SQL
 
 DRIVER = "postgresql+psycopg"
-BUSY_SECONDS = 30.0  # a commit takes milliseconds and a bulk write seconds; nobody waits longer than this
 STOPPED_SECONDS = 60.0  # a program that was stopped inside a transaction keeps its locks no longer
 LOGGING_NAME = "ci_mailchimp_pipeline"
 SCHEMA_LOCK = 0x6369_6D63  # any number, the same in every version: "cimc"
@@ -86,7 +86,7 @@ class Postgresql:
                 "sqlite:////absolute/path/ledger.sqlite",
             ) from None
         except ArgumentError:
-            raise _bad_option() from None
+            raise bad_option() from None
         # At DEBUG, which a user may set for everything, it would print the rows that it reads.
         logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").setLevel(logging.WARNING)
 
@@ -111,19 +111,18 @@ class Postgresql:
         """Return what *error* means to a person; None when it can only be a bug of ours."""
         state = getattr(error, "sqlstate", None)
         if state is not None:
-            return _meaning(state)
-        kinds = {
-            base.__name__ for base in type(error).__mro__
-        }  # the driver's classes, which may not be there
+            return meaning_of(state)
+        # By name: the driver may not be there.
+        kinds = {base.__name__ for base in type(error).__mro__}
         if "ProgrammingError" in kinds and _BAD_OPTION.match(str(error)):
-            return _bad_option()
+            return bad_option()
         if "OperationalError" not in kinds:
             return None
         # There is no connection: it was refused, or lost, or never asked for.
         state = refusal(self._parameters())
         if state is not None:
-            return _meaning(state) or _no_access()
-        return _no_access() if _NEVER_ASKED.search(str(error)) else _unreachable()
+            return meaning_of(state) or no_access()
+        return no_access() if _NEVER_ASKED.search(str(error)) else unreachable()
 
     def _parameters(self) -> dict[str, Any]:
         """Of a connection, in libpq's words."""
@@ -147,12 +146,17 @@ class Postgresql:
         connection.execute(sql_text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
 
     def clean(self, connection: PoolProxiedConnection) -> None:
-        """Write the tables that held people anew: a plain VACUUM leaves deleted rows in the pages it frees."""
+        """Write the tables that held people anew: a plain VACUUM leaves deleted rows in the pages it frees.
+
+        So does it with the samples of their columns, which the server keeps; who does not own the database may not
+        clean those, and is only warned.
+        """
         driver = connection.driver_connection
         driver.autocommit = True  # type: ignore[union-attr]  # VACUUM is no part of a transaction
         try:
             for table in (member, hold, refusals, foreign_tag):
-                connection.cursor().execute(f"VACUUM (FULL) {table.name}")
+                connection.cursor().execute(f"VACUUM (FULL, ANALYZE) {table.name}")
+            connection.cursor().execute("VACUUM (FULL) pg_catalog.pg_statistic")
         finally:
             driver.autocommit = False  # type: ignore[union-attr]
 
@@ -211,88 +215,3 @@ def _column_types() -> dict[str, str]:
 
 _TYPES = _column_types()
 _ARRAYS = {name: _over_arrays(sql) for name, sql in SQL.items() if not sql.startswith("SELECT")}
-
-
-def _meaning(state: str) -> PipelineError | None:
-    # https://www.postgresql.org/docs/current/errcodes-appendix.html
-    return next((meaning() for known, meaning in _MEANINGS.items() if state.startswith(known)), None)
-
-
-def _bad_option() -> FixConfigError:
-    return FixConfigError(
-        "unknown_ledger",
-        "the ledger's URL names PostgreSQL, and an option in it is none that PostgreSQL knows",
-        fix="correct CI_MAILCHIMP_LEDGER after the question mark; the options are those of "
-        "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS",
-    )
-
-
-def _unreachable() -> RunLaterError:
-    return RunLaterError(
-        "ledger_unreachable",
-        "the PostgreSQL server of the ledger did not answer, or the connection to it was lost",
-        fix="see whether the server is well and CI_MAILCHIMP_LEDGER names it, then run again",
-    )
-
-
-def _no_access() -> FixConfigError:
-    return FixConfigError(
-        "ledger_no_access",
-        "the PostgreSQL server does not let us use the ledger's database",
-        fix="correct user, password, database and schema in CI_MAILCHIMP_LEDGER; the user must be allowed to "
-        "create tables there",
-    )
-
-
-def _busy() -> RunLaterError:
-    return RunLaterError(
-        "ledger_busy",
-        f"the ledger was locked in PostgreSQL for {BUSY_SECONDS:.0f} s, or the server had too much to do",
-        fix="wait for what else uses it (a run, a backup, maintenance), then run again",
-    )
-
-
-def _disk_full() -> RunLaterError:
-    return RunLaterError(
-        "ledger_disk_full",
-        "no space left for the ledger on the PostgreSQL server",
-        fix="free disk space there, then run again",
-    )
-
-
-def _io_error() -> RunLaterError:
-    return RunLaterError(
-        "ledger_io_error",
-        "the disk under the PostgreSQL server did not read or write",
-        fix="check the server's disk, then run again",
-    )
-
-
-def _damaged() -> FixConfigError:
-    return FixConfigError(
-        "ledger_damaged",
-        "PostgreSQL says that the ledger's tables or their indexes are damaged",
-        fix="restore the database from a backup",
-    )
-
-
-_MEANINGS = {
-    "08": _unreachable,  # connection lost
-    "25P03": _unreachable,  # we were stopped inside a transaction for too long
-    "25006": _unreachable,  # a standby: somebody is about to become the primary, or the URL names the wrong one
-    "57P": _unreachable,  # shut down, crashed, starting up
-    "53100": _disk_full,
-    "53300": _unreachable,  # too many connections
-    "53": _busy,
-    "28": _no_access,
-    "3D000": _no_access,  # no such database
-    "3F000": _no_access,  # no such schema
-    "42501": _no_access,  # not permitted
-    "22P05": _no_access,  # the database is not UTF-8
-    "55P03": _busy,  # lock_timeout
-    "57014": _busy,  # canceled: statement_timeout, or an administrator
-    "40": _busy,  # deadlock, serialization
-    "58": _io_error,
-    "XX001": _damaged,
-    "XX002": _damaged,
-}

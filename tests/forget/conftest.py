@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from harness import AUDIENCE, Project, address, key
-from ledgers import copy_of_ledger
+from ledgers import copy_of_ledger, ledger_files
 from promises.promised import Hurried
 
 from ci_mailchimp_pipeline.config import Config, Connection
@@ -63,6 +63,11 @@ class World:
             report = self.project.run(export)
             assert report.error is None, report.error
             assert report.counts.is_balanced()
+
+    def traces(self, address: str = ANN) -> list[str]:
+        """Every file of the state folder that holds the person, and every file of the ledger's database."""
+        ledger = [path.name for path in ledger_files(self.project.environ) if named_in(path, address)]
+        return [*traces_of(self.home, address), *ledger]
 
     def writes(self) -> list[dict[str, Any]]:
         """What was written to either account since the last ``forget_requests``, deletions too."""
@@ -139,14 +144,17 @@ def world(grown: Grown, tmp_path: Path, mailchimp_emulator: Emulator, partners_s
 
 def traces_of(home: Path, address: str = ANN) -> list[str]:
     """Every file below *home* that holds the address, in any case, or its hash, raw or in hex; Parquet by value."""
+    return [
+        str(path.relative_to(home))
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and named_in(path, address)
+    ]
+
+
+def named_in(path: Path, address: str) -> bool:
+    """Whether a file holds the address or its hash; a neighbour in name does not count."""
     text, raw = address.lower(), key(address)
-    found = []
-    for path in sorted(home.rglob("*")):
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
-        rows = str(pl.read_parquet(path).rows()) if path.suffix == ".parquet" else ""
-        named = f"{content.decode('latin-1').lower()} {rows.lower()}".replace(f"jo{text}", "")
-        if text in named or raw.hex() in named or raw in content or repr(raw).lower() in rows.lower():
-            found.append(str(path.relative_to(home)))
-    return found
+    content = path.read_bytes()
+    rows = str(pl.read_parquet(path).rows()).lower() if path.suffix == ".parquet" else ""
+    named = f"{content.decode('latin-1').lower()} {rows}".replace(f"jo{text}", "")
+    return text in named or raw.hex() in named or raw in content or repr(raw).lower() in rows

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, traces_of
+from forget.conftest import ANN, NEWS, PARTNERS, SPELLED
 from harness import AUDIENCE, key
 
 from ci_mailchimp_pipeline.cli.app import app
@@ -91,7 +91,7 @@ def test_on_a_terminal_it_says_what_it_will_do_and_asks(world: Any, environment:
     assert ANN not in (shown + out).lower()
     assert key(ANN).hex() not in shown + out
     assert ANN not in world.project.members()
-    assert traces_of(world.home) == []
+    assert world.traces() == []
 
 
 @pytest.mark.parametrize("answer", [b"\n", b""], ids=["return", "Ctrl-C"])
@@ -99,14 +99,14 @@ def test_anything_but_yes_leaves_everything_as_it_is(
     world: Any, environment: dict[str, str], answer: bytes
 ) -> None:
     """Return alone and Ctrl-C end with 130 before anything was asked of anybody."""
-    before = traces_of(world.home)
+    before = world.traces()
     world.forget_requests()
 
     code, out, _ = typed(world, environment, answer)
 
     assert (code, out) == (130, "")
     assert world.project.emulator.requests() == world.partners.requests() == []
-    assert traces_of(world.home) == before
+    assert world.traces() == before
 
 
 def test_without_a_terminal_it_needs_yes(world: Any) -> None:

@@ -164,10 +164,11 @@ def test_what_machines_share_is_cleaned(project: Project, tmp_path: Path) -> Non
 
     def on(machine: str) -> Config:
         environ = {
-            "CI_MAILCHIMP_HOME": str(tmp_path / machine),
             "CI_MAILCHIMP_LEDGER": f"sqlite:///{tmp_path / 'ledger' / 'ledger.sqlite'}",
-            "CI_MAILCHIMP_FRAMES": shared.as_uri(),
             "CI_MAILCHIMP_FORGET_KEY": "0123456789abcdef" * 4,
+            **project.environ,
+            "CI_MAILCHIMP_HOME": str(tmp_path / machine),
+            "CI_MAILCHIMP_FRAMES": shared.as_uri(),
         }
         return load_config(project.folder / "exports.yaml", environ=environ)
 

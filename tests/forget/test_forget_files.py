@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from forget.conftest import ANN, traces_of
+from forget.conftest import ANN
 from harness import address, key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,7 +171,7 @@ def test_a_note_about_the_person_in_another_ones_row_is_cut_out(world: Any) -> N
     )
     texts = dict(pl.read_parquet(snapshot).select("customer_id", "p_City").rows())
     assert texts["c00002"] == "lives with  in Bonn"
-    assert traces_of(world.home) == []
+    assert world.traces() == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_damaged_file_is_deleted(world: Any, name: str) -> None:
 
     assert not damaged.exists()
     assert any("damaged file" in place.done for place in world.done[-1].places)
-    assert traces_of(world.home) == []
+    assert world.traces() == []
     assert world.project.run("vip").error is None
 
 
@@ -214,6 +214,7 @@ def test_what_killed_runs_left_is_deleted(
     assert places["unfinished files"].found == 2
 
 
+@pytest.mark.sqlite_only
 def test_a_file_that_is_not_ours_is_named_and_left(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup in the state folder holds the person: everything else is erased, exit 2 says what to delete."""
     monkeypatch.setenv("MAILCHIMP_API_KEY", world.project.environ["MAILCHIMP_API_KEY"])
@@ -244,7 +245,7 @@ def test_an_account_without_a_connection_is_told(world: Any) -> None:
     (far,) = (place for place in world.done[-1].places if "no connection" in place.done)
     assert far.found == 1
     assert far.left
-    assert traces_of(world.home) == []
+    assert world.traces() == []
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-from forget.conftest import ANN, NEWS, PARTNERS, hurried, traces_of
+from forget.conftest import ANN, NEWS, PARTNERS, hurried
 from harness import AUDIENCE
 
 from ci_mailchimp_pipeline.errors import PipelineError
-from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.forgetting import STEPS
 
@@ -26,7 +25,7 @@ def gone(world: Any, *addresses: str) -> bool:
         world.partners.members(PARTNERS),
     )
     there = {each.lower() for members in audiences for each in members}
-    return there.isdisjoint(addresses) and not any(traces_of(world.home, each) for each in addresses)
+    return there.isdisjoint(addresses) and not any(world.traces(each) for each in addresses)
 
 
 def stopping_at(wanted: str) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def test_what_files_alone_knew_is_not_lost_with_them(world: Any) -> None:
     world.forget(NEW)
 
     assert gone(world, ANN, NEW)
-    with open_ledger(world.home) as ledger:
+    with world.project.ledger() as ledger:
         assert [ledger.addresses_of(row.id, "ann") for row in ledger.audiences()] == [(), (), ()]
 
 
@@ -127,7 +126,7 @@ def test_an_account_that_is_down_does_not_save_the_others(world: Any) -> None:
 
     assert (caught.value.code, caught.value.exit_code) == ("mailchimp_busy", 4)
     assert ANN not in world.partners.members(PARTNERS)
-    assert traces_of(world.home), "the ledger is what finds her again"
+    assert world.traces(), "the ledger is what finds her again"
     world.project.emulator.heal()
     world.forget()
     assert gone(world, ANN)

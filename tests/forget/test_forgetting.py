@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, hurried, traces_of
+from forget.conftest import ANN, NEWS, PARTNERS, SPELLED, hurried, named_in
 from harness import AUDIENCE, address, key
 from house.pages import PACKAGE
+from ledgers import ledger_files, lose_ledger
 
 from ci_mailchimp_pipeline.errors import FixConfigError, RunLaterError
 from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
@@ -13,13 +14,13 @@ from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 
 def test_a_person_is_erased_in_every_audience_and_every_file(world: Any) -> None:
     """Two accounts, one audience where somebody else put her, any spelling: afterwards no byte is left here."""
-    before = traces_of(world.home)
+    before = world.traces()
     world.forget_requests()
 
     places = world.forget(SPELLED)
 
     assert len(before) > 10, "the search has to be able to find"
-    assert traces_of(world.home) == []
+    assert world.traces() == []
     for emulator, audience in (
         (world.project.emulator, AUDIENCE),
         (world.project.emulator, NEWS),
@@ -76,8 +77,8 @@ def test_later_runs_suppress_and_never_send(world: Any, changed: str) -> None:
     assert again.suppressed_reasons == {"forgotten": 1}
     assert changed.lower() not in str(world.writes()).lower()
     assert changed.lower() not in {each.lower() for each in world.project.members(AUDIENCE)}
-    ledger = b"".join(path.read_bytes() for path in world.home.glob("ledger.sqlite*"))
-    assert changed.lower().encode() not in ledger.lower().replace(b"jo" + ANN.encode(), b"")
+    ledger = [*world.home.glob("ledger.sqlite*"), *ledger_files(world.project.environ)]
+    assert not [path for path in ledger if named_in(path, changed)]
 
 
 def test_a_run_of_the_same_refresh_accounts_for_her_still(world: Any) -> None:
@@ -107,7 +108,7 @@ def test_who_signs_up_again_is_left_alone(world: Any) -> None:
 def test_mailchimp_refuses_whoever_imports_them_again(world: Any) -> None:
     """The emulator keeps what Mailchimp promises: an import of a permanently deleted address is refused."""
     world.forget()
-    (world.home / "ledger.sqlite").unlink()
+    lose_ledger(world.project.folder, world.project.environ)
     world.project.customer("ann", ANN, "Vip", "News", LastName="Changed")
 
     report = world.project.run("vip")
@@ -176,7 +177,7 @@ def test_lists_of_opt_outs_are_cleaned_too(world: Any) -> None:
 
     assert before["unsubscribed"] == 2
     assert places["opt_outs"].found == 2
-    assert traces_of(world.home) == []
+    assert world.traces() == []
     assert listed()["unsubscribed"] == 1
 
 
@@ -201,7 +202,7 @@ def test_an_archived_member_and_one_who_opted_out_are_erased_too(world: Any) -> 
 
     assert ANN not in world.project.members(AUDIENCE)
     assert ANN not in {each.lower() for each in world.project.members(NEWS)}
-    assert traces_of(world.home) == []
+    assert world.traces() == []
 
 
 def test_a_customer_known_under_another_address_is_erased_there_too(world: Any) -> None:
@@ -213,7 +214,7 @@ def test_a_customer_known_under_another_address_is_erased_there_too(world: Any) 
 
     assert ANN not in world.project.members(AUDIENCE)
     assert [place.found for place in world.done[-1].places if "another address" in place.place] == [1, 1, 1]
-    assert traces_of(world.home) == traces_of(world.home, new) == []
+    assert world.traces() == world.traces(new) == []
 
 
 def test_an_address_at_which_somebody_else_is_a_member_is_not_theirs(world: Any) -> None:
@@ -241,7 +242,7 @@ def test_an_address_at_which_somebody_else_is_a_member_is_not_theirs(world: Any)
 def test_a_run_in_progress_comes_first(world: Any) -> None:
     """While a run holds an audience nothing is erased, remembered or deleted: exit 4."""
     world.forget_requests()
-    before = traces_of(world.home)
+    before = world.traces()
     with (
         world.project.ledger() as ledger,
         ledger.lease(2, "elsewhere:1:x:1"),
@@ -251,7 +252,7 @@ def test_a_run_in_progress_comes_first(world: Any) -> None:
 
     assert caught.value.code == "audience_busy"
     assert world.writes() == []
-    assert traces_of(world.home) == before
+    assert world.traces() == before
     with world.project.ledger() as ledger:
         assert ledger.forgotten_keys() == frozenset()
 
@@ -259,8 +260,8 @@ def test_a_run_in_progress_comes_first(world: Any) -> None:
 def test_a_lost_key_stops_runs_and_erasures(world: Any) -> None:
     """Without the key nobody is recognized: nothing is sent (exit 2) until it is back."""
     world.forget()
-    kept = (world.home / "forget.key").read_text()
-    (world.home / "forget.key").unlink()
+    kept = world.project.environ.pop("CI_MAILCHIMP_FORGET_KEY", "") or (world.home / "forget.key").read_text()
+    (world.home / "forget.key").unlink(missing_ok=True)
     world.forget_requests()
     world.project.customer("new", "new@contoso-mail.internal")
 
@@ -279,6 +280,7 @@ def test_a_lost_key_stops_runs_and_erasures(world: Any) -> None:
     assert (found.status, found.counts.added) == ("success", 1)
 
 
+@pytest.mark.sqlite_only
 def test_several_hosts_share_a_key(world: Any) -> None:
     """Where the ledger is elsewhere a key made here would stop all other hosts: the environment's is asked for."""
     world.project.environ["CI_MAILCHIMP_LEDGER"] = f"sqlite:///{world.home / 'ledger.sqlite'}"
