@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ledgers import new_ledger
+from ledgers import ledger_rows, new_ledger
 
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.ledger import Ledger, open_ledger
@@ -160,6 +160,10 @@ class Project:
         """The project's ledger, to look into."""
         config = self.write()
         return open_ledger(config.home, config.ledger_url)
+
+    def ledger_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Every row of every table of the ledger, read without our code; no table when there is no ledger."""
+        return ledger_rows(self.folder, self.environ)
 
     def members(self, audience: str = AUDIENCE) -> Mapping[str, Mapping[str, Any]]:
         """The audience as Mailchimp has it now, by address."""

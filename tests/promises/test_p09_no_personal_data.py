@@ -2,12 +2,12 @@
 
 import json
 import logging
-import sqlite3
 import stat
 import traceback
 
 import pytest
 from harness import API_KEY, AUDIENCE, Project, address
+from ledgers import ledger_files
 from promises.promised import meanwhile
 
 from ci_mailchimp_pipeline.errors import PipelineError
@@ -189,17 +189,13 @@ def test_nobody_is_told_of_a_move_an_exit_or_a_refusal(project, logged, kind):
 
 def ledger_texts(project: Project) -> list[str]:
     """Everything that the ledger holds but the two columns in which it needs people."""
-    file = project.folder / ".ci_mailchimp" / "ledger.sqlite"
-    if not file.exists():
-        return []
-    found = []
-    with sqlite3.connect(file) as database:
-        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            for column in set(columns) - {"address", "customer_id"}:
-                found += [str(row[0]) for row in database.execute(f"SELECT {column} FROM {table}")]
-    database.close()
-    return found
+    return [
+        str(value)
+        for rows in project.ledger_rows().values()
+        for row in rows
+        for column, value in row.items()
+        if column not in {"address", "customer_id"}
+    ]
 
 
 def test_values_of_merge_fields_are_not_in_the_ledger(project):
@@ -208,7 +204,8 @@ def test_values_of_merge_fields_are_not_in_the_ledger(project):
     marked(project)
     project.run()
 
-    raw = (project.folder / ".ci_mailchimp" / "ledger.sqlite").read_bytes().lower()
+    files = [*project.folder.rglob("ledger.sqlite"), *ledger_files(project.environ)]
+    raw = b"".join(path.read_bytes() for path in files).lower()
 
     assert b"zz-marked" in raw, "the address is needed to take a tag from somebody whose profile is gone"
     for mark in ("zzfirst", "zzlast", "zztown", SECRET):

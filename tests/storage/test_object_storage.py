@@ -72,8 +72,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def _on(machine: str, project: Project, url: str) -> Config:
     """The configuration as it is on a machine with a home of its own."""
     environ = {
-        "CI_MAILCHIMP_HOME": str(project.folder / machine),
         "CI_MAILCHIMP_LEDGER": f"sqlite:///{project.folder / 'ledger.sqlite'}",
+        **project.environ,
+        "CI_MAILCHIMP_HOME": str(project.folder / machine),
         "CI_MAILCHIMP_FRAMES": url,
     }
     return load_config(project.folder / "exports.yaml", environ=environ)
@@ -300,6 +301,7 @@ def test_steps_in_two_processes_share_the_url_and_the_ledger_alone(
     environ = clean | {
         "CI_MAILCHIMP_CONFIG": str(project.folder / "exports.yaml"),
         "CI_MAILCHIMP_LEDGER": f"sqlite:///{project.folder / 'ledger.sqlite'}",
+        **project.environ,
     }
     if protocol == "s3":
         environ |= {**request.getfixturevalue("bucket"), "CI_MAILCHIMP_FRAMES": "s3://frames-of-contoso/prod"}
