@@ -1,9 +1,9 @@
 # The commands behind most targets stand in .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types imports test soak deployment cov docs docs-check demo check dist-check bench
+.PHONY: help setup fmt lint types imports test test-postgres soak deployment cov docs docs-check demo check dist-check bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## the environment in .venv, from the lock file
 	uv sync
@@ -34,8 +34,11 @@ docs: ## make what is made from the code: JSON Schema, reference of exports.yaml
 docs-check: ## is it as new as the code?
 	@.ci/run docs
 
-soak: ## everything that can happen, in any order, for MINUTES=60
-	SOAK_MINUTES=$(or $(MINUTES),60) uv run pytest -q -m soak tests/properties/test_machine.py
+test-postgres: ## whole runs over PostgreSQL, and many programs at once; takes an hour
+	@.ci/run test_postgres
+
+soak: ## everything that can happen, in any order, for MINUTES=60, over LEDGER=sqlite or postgresql
+	SOAK_MINUTES=$(or $(MINUTES),60) uv run pytest -q -m soak --ledger $(or $(LEDGER),sqlite) tests/properties/test_machine.py
 
 deployment: ## page and daemon as processes, watched for minutes
 	@.ci/run deployment

@@ -17,7 +17,13 @@ from ci_mailchimp_pipeline.ledger.database import Rows, Statements
 from ci_mailchimp_pipeline.ledger.refusal import refusal
 from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member
 from ci_mailchimp_pipeline.ledger.schema import refusal as refusals
-from ci_mailchimp_pipeline.ledger.sqlstates import BUSY_SECONDS, bad_option, meaning_of, no_access, unreachable
+from ci_mailchimp_pipeline.ledger.sqlstates import (
+    BUSY_SECONDS,
+    bad_option,
+    meaning_of,
+    no_access,
+    unreachable,
+)
 from ci_mailchimp_pipeline.ledger.statements import PARAMETER, SQL
 
 DRIVER = "postgresql+psycopg"

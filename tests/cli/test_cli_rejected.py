@@ -48,6 +48,7 @@ def refused(project, *arguments):
     return {each["customer_id"]: each for each in document["refused"]}
 
 
+@pytest.mark.both_ledgers
 def test_both_kinds_are_in_the_document(project):
     """Reason, field, attempts and the next try; addresses masked, or shown on request."""
     document = json.loads(say(project, "--json").stdout)

@@ -212,6 +212,7 @@ def test_a_bounced_address_does_not_follow(desk):
     assert desk.verdict("new.ana@contoso-mail.internal") == ("member", "not_sent")
 
 
+@pytest.mark.both_ledgers
 def test_a_temporary_refusal_says_when(desk):
     """Attempts and the time of the next try are told."""
     desk.project.emulator.switch(too_many_signups="^ana")
@@ -347,6 +348,7 @@ def test_a_detached_export(desk):
     assert found["verdict"] == "member"
 
 
+@pytest.mark.both_ledgers
 def test_another_exports_hold_is_not_this_ones(desk):
     """Two exports of one audience are explained each by its own."""
     desk.project.customer("c1", ANA, "Vip", "News")

@@ -86,6 +86,7 @@ def test_a_run_between_an_interruption_and_the_end_sends_nothing(world: Any, cut
     assert gone(world, ANN)
 
 
+@pytest.mark.both_ledgers
 def test_what_files_alone_knew_is_not_lost_with_them(world: Any) -> None:
     """The address is in snapshots alone; they are cleaned, the ledger is not: it is still found there, by digest."""
     world.project.customer("ann", NEW, "Vip", "News")

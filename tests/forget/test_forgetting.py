@@ -12,6 +12,7 @@ from ci_mailchimp_pipeline.errors import FixConfigError, RunLaterError
 from ci_mailchimp_pipeline.pipeline.forgettable import check_forgettable
 
 
+@pytest.mark.both_ledgers
 def test_a_person_is_erased_in_every_audience_and_every_file(world: Any) -> None:
     """Two accounts, one audience where somebody else put her, any spelling: afterwards no byte is left here."""
     before = world.traces()
@@ -205,6 +206,7 @@ def test_an_archived_member_and_one_who_opted_out_are_erased_too(world: Any) -> 
     assert world.traces() == []
 
 
+@pytest.mark.both_ledgers
 def test_a_customer_known_under_another_address_is_erased_there_too(world: Any) -> None:
     """The source has her new address, and the members are still under the old one."""
     new = "ann.new@contoso-mail.internal"

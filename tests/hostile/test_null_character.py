@@ -78,7 +78,9 @@ def test_such_a_person_is_explained_and_forgotten(written: Project) -> None:
     assert kept(written.run()).rejected_reasons["malformed_customer_id"] >= 1
 
 
-@pytest.mark.parametrize("segment", ["Vip\0", {"name": "Vip", "tag": "V\0ip"}, {"name": "V\0ip", "tag": "Vip"}])
+@pytest.mark.parametrize(
+    "segment", ["Vip\0", {"name": "Vip", "tag": "V\0ip"}, {"name": "V\0ip", "tag": "Vip"}]
+)
 def test_a_segment_or_a_tag_that_holds_it_is_a_problem_of_the_file(written: Project, segment: Any) -> None:
     """Exit 2 with its place, before anything is read."""
     path = written.write().path

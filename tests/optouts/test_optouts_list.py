@@ -11,6 +11,7 @@ from optouts.listed import rows
 from ci_mailchimp_pipeline.sync.opted_out import LONGEST_REASON, plain_reason
 
 
+@pytest.mark.both_ledgers
 def test_who_may_no_longer_be_mailed(opt_outs):
     """Opt-outs, complaints, bounces and who somebody else archived are listed; nobody else is."""
     act = opt_outs.project.emulator.people

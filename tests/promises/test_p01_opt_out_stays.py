@@ -205,6 +205,7 @@ def test_who_was_archived_by_somebody_else_in_that_moment_is_not_ours_to_bring_b
     assert quiet(project).suppressed_reasons == {"archived": 1}
 
 
+@pytest.mark.both_ledgers
 def test_who_was_archived_by_us_while_subscribed_comes_back(project, brought_back):
     """The one case in which a request carries a status: our own archiving, undone by a return to the segment."""
     brought_back.append(ADA)
@@ -269,6 +270,7 @@ def test_a_return_that_mailchimp_refuses_is_suppressed(project, brought_back, re
     assert quiet(project).suppressed_reasons == {"unsubscribed": 1}
 
 
+@pytest.mark.both_ledgers
 @pytest.mark.parametrize("seen_before_the_move", [True, False])
 def test_an_opt_out_follows_the_person_to_a_new_address(project, seen_before_the_move):
     """Opted out under one address, another one in the source: suppressed; only a bounce is the address's own."""

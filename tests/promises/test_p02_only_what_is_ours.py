@@ -78,6 +78,7 @@ def test_a_foreign_tag_is_never_touched(project):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_a_tag_that_a_member_had_before_us_is_not_taken_when_it_leaves_one_of_two_segments(project):
     """The tag was there before its first use by us: the member keeps it, nothing is sent, nobody is miscounted."""
     project.emulator.add_member(AUDIENCE, ADA, tags=["gold"])
@@ -132,6 +133,7 @@ def test_of_two_exports_the_one_that_releases_last_decides(project, vip_exit, ne
     quiet(project, "news")
 
 
+@pytest.mark.both_ledgers
 def test_a_tag_that_another_export_still_wants_stays(project):
     """Two exports give one tag for different segments: it goes with the last of them, and not before."""
     project.export("vip", segments=["Vip", {"name": "Gold", "tag": "Best"}])
@@ -151,6 +153,7 @@ def test_a_tag_that_another_export_still_wants_stays(project):
     quiet(project, "vip")
 
 
+@pytest.mark.both_ledgers
 def test_who_is_archived_by_one_export_and_wanted_by_another_comes_back_once(project, brought_back):
     """One export archives, another one of the audience wants the person later: brought back, under its tag only."""
     brought_back.append(ADA)

@@ -8,6 +8,7 @@ ADA = address(1)
 MINUTES_5 = 300.0
 
 
+@pytest.mark.both_ledgers
 def test_everybody_ends_in_exactly_one_bucket(project):
     """One refresh with somebody of each kind, a neighbour of every other: all are counted, once."""
     project.emulator.switch(too_many_signups="many")
@@ -97,6 +98,7 @@ def test_a_temporary_refusal_is_tried_again_at_growing_intervals(project):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_a_temporary_refusal_starts_anew_when_the_data_change(project):
     """Other data is another try: at once, and the waiting begins with five minutes again."""
     project.emulator.switch(too_many_signups="person00001")
@@ -114,6 +116,7 @@ def test_a_temporary_refusal_starts_anew_when_the_data_change(project):
     assert len(project.emulator.writes()) == before + 2
 
 
+@pytest.mark.both_ledgers
 def test_a_permanent_refusal_is_repeated_only_when_the_data_change(project):
     """Refused for a value: not sent again for years, at once when the value changes, and forgotten when taken."""
     choices(project, ["Ghent", "Bruges"])

@@ -59,6 +59,7 @@ def ledger_files(project):
     return [path.read_bytes() for path in project.folder.rglob("ledger.sqlite")]
 
 
+@pytest.mark.both_ledgers
 def test_a_dry_run_and_a_plan_are_the_same_and_leave_no_trace(project, brought_back):
     """Neither sends, nor records: ledger and audience are byte for byte what they were."""
     busy(project)
@@ -76,6 +77,7 @@ def test_a_dry_run_and_a_plan_are_the_same_and_leave_no_trace(project, brought_b
     assert project.ledger_rows() == ledger
 
 
+@pytest.mark.both_ledgers
 def test_a_plan_before_the_first_run_makes_no_ledger(project):
     """A fresh folder: whoever only plans gets no state that a run would."""
     project.customers([1, 2])

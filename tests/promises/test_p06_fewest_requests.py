@@ -95,6 +95,7 @@ def test_several_tags_for_many_are_cheaper_in_an_upsert(project):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_leaving_costs_a_call_per_500_and_tag(project):
     """600 leave two tags: two calls each; archiving has no cheaper way than one request a member."""
     project.export("vip", segments=["Vip", "Gold"])

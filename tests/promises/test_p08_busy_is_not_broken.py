@@ -109,6 +109,7 @@ def test_an_outage_that_does_not_end_is_exit_4_and_the_next_run_goes_on(project,
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_what_was_acknowledged_before_the_outage_is_not_sent_again(project):
     """The third batch of five fails for good: the next run sends the rest, not what is done."""
     project.connection["max_connections"] = 1

@@ -198,6 +198,7 @@ def ledger_texts(project: Project) -> list[str]:
     ]
 
 
+@pytest.mark.both_ledgers
 def test_values_of_merge_fields_are_not_in_the_ledger(project):
     """The ledger knows that a field was filled, not with what; nobody's name can be read from its file."""
     project.export("vip", merge_fields={"CITY": "City"})

@@ -143,6 +143,7 @@ def test_two_customers_who_swap_their_addresses_get_each_others_data(project):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_a_chain_of_addresses_ends_with_everybody_at_their_own(project):
     """One takes the address that another gave up in the same refresh: all are reached, the freed one is let go."""
     project.export("vip", on_exit="archive")
@@ -238,6 +239,7 @@ def test_a_move_whose_answer_was_lost_is_a_move(project, fault):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_another_export_of_the_audience_follows_the_move(project):
     """One export moves the member; the other holds it under the new address and has nothing to do."""
     project.export("news", segments=["News"])

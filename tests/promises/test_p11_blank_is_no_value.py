@@ -1,5 +1,6 @@
 """P11: blank is not a value."""
 
+import pytest
 from harness import AUDIENCE, Project, address
 from promises.promised import bodies, member, quiet, run
 
@@ -53,6 +54,7 @@ def test_an_empty_column_never_blanks_what_mailchimp_holds(project):
     assert fields(project) == {"FNAME": "Changed", "LNAME": "Lastc1", "CITY": "Ghent"}
 
 
+@pytest.mark.both_ledgers
 def test_a_value_that_we_sent_and_that_became_empty_is_cleared_once(project):
     """It was ours and is gone from the profile: cleared in Mailchimp; after that the field is the person's."""
     project.export("vip", merge_fields={"CITY": "City"})

@@ -185,6 +185,7 @@ def test_double_opt_in_and_marketing_permissions_are_warned_about(project):
         assert any("GDPR" in warning for warning in warnings)
 
 
+@pytest.mark.both_ledgers
 def test_new_members_that_come_back_pending_stop_the_run_before_the_second_batch(project):
     """The account is under review: 500 people, not 1,200, are sent, and what came back is recorded."""
     project.emulator.switch(force_status="pending")

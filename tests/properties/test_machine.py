@@ -39,6 +39,14 @@ def test_the_promises_hold_in_any_order_of_events(machine):
     assert machine.tally.counts["runs"] > 10
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ledger_kind", ["postgresql"], indirect=True)
+def test_they_hold_over_postgresql(machine):
+    """A short story; ``make soak LEDGER=postgresql`` plays more."""
+    run_state_machine_as_test(machine, settings=settings(CALM, max_examples=1, stateful_step_count=15))
+    assert machine.tally.counts["runs"] > 2
+
+
 @pytest.mark.soak
 def test_the_promises_hold_for_as_long_as_you_like(machine, capsys):
     """Fresh stories until the time is up; a failure says how to play it again, step by step."""

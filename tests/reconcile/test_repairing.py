@@ -16,6 +16,7 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.report import REPAIR
 
 
+@pytest.mark.both_ledgers
 def test_a_second_repair_has_nothing_to_do(desk: Desk) -> None:
     """No request that writes, and no run in the ledger."""
     desk.people("untag", 3, tags=["Vip"])
@@ -129,6 +130,7 @@ def failing_after(writes: int) -> Callable[[MailchimpClient], MailchimpClient]:
     return wrap
 
 
+@pytest.mark.both_ledgers
 def test_an_interrupted_repair_is_finished_by_the_next_run(desk: Desk) -> None:
     """The ledger learned first what Mailchimp holds: an ordinary run then does what is left, and nothing twice."""
     desk.project.export("vip", segments=["Vip", "News"])
