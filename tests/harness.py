@@ -15,6 +15,7 @@ import yaml
 from ledgers import ledger_rows, new_ledger
 
 from ci_mailchimp_pipeline.config import Config, load_config
+from ci_mailchimp_pipeline.frame.build import Frame
 from ci_mailchimp_pipeline.ledger import Ledger, open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.planning import (
@@ -28,11 +29,21 @@ from ci_mailchimp_pipeline.pipeline.report import Report
 from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
 from ci_mailchimp_pipeline.pipeline.upstream import take_upstream
 from ci_mailchimp_pipeline.plan.guards import Allowances
+from ci_mailchimp_pipeline.sources.snapshots import Snapshot
 from ci_mailchimp_pipeline.testing import Emulator
 
 API_KEY = "0123456789abcdef0123456789abcdef-us1"
 AUDIENCE = "a1b2c3d4e5"
 COLUMNS = ["CustomerId", "FirstName", "LastName", "EMail", "City", "Income", "EmailSubscriber"]
+
+
+@dataclass(frozen=True)
+class Framed:
+    """What a run carries out: the declaration, one refresh, and who is wanted of it."""
+
+    config: Config
+    snapshot: Snapshot
+    frame: Frame
 
 
 @dataclass
@@ -129,23 +140,35 @@ class Project:
                 )  # fmt: skip
         return planned_report(config.exports[export], connection_of(config, config.exports[export]), planned)
 
+    def frame(self, export: str = "vip") -> Framed:
+        """The first half of a run: the refresh is read, and the rows are validated."""
+        config = self.write()
+        into = self._folder("frames", export)
+        with self.connect(config, config.exports[export], self.environ) as reader:
+            snapshot = take_upstream(config, config.home / "snapshots")
+            return Framed(
+                config, snapshot, make_frame(config, config.exports[export], snapshot, reader, into)
+            )
+
     def run(
         self,
         export: str = "vip",
         *,
+        of: Framed | None = None,
         dry_run: bool = False,
         plan_id: str | None = None,
         client: Callable[[MailchimpClient], MailchimpClient] = lambda client: client,
         now: Callable[[], float] | None = None,
         **allowances: Any,
     ) -> Report:
-        """What ``ci-mailchimp run`` does, less Dagster; *client* may wrap the client, to hurt it."""
-        config = self.write()
-        into = self._folder("frames", export)
+        """What ``ci-mailchimp run`` does, less Dagster; *client* may wrap the client, to hurt it.
+
+        *of* is a frame that was made before, as when somebody runs the sync alone.
+        """
+        framed = of or self.frame(export)
+        config = framed.config
+        into = self._folder("frames", export) if of else framed.frame.folder
         more = {"now": now} if now else {}
-        with self.connect(config, config.exports[export], self.environ) as reader:
-            snapshot = take_upstream(config, config.home / "snapshots")
-            frame = make_frame(config, config.exports[export], snapshot, reader, into)
         with client(self.connect(config, config.exports[export], self.environ)) as writer:
             occasion = Occasion(
                 run_id=into.name, dry_run=dry_run, plan_id=plan_id, allowances=Allowances(**allowances)
@@ -154,7 +177,7 @@ class Project:
                 config=config, export=config.exports[export], occasion=occasion, client=writer,
                 into=self._made(into / "plan"), **more,
             )  # fmt: skip
-            return run.carry_out(snapshot, frame)
+            return run.carry_out(framed.snapshot, framed.frame)
 
     def ledger(self) -> Ledger:
         """The project's ledger, to look into."""

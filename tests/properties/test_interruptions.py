@@ -130,9 +130,10 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
     for day, change in enumerate(days[: watched + 1]):
         if day:
             change()
+        framed = project.frame()
         before = Saved.of(project, tmp_path / f"before{day}")
         mailchimp_emulator.forget_requests()
-        calm = project.run()
+        calm = project.run(of=framed)
         assert (calm.status, calm.counts.is_balanced()) == ("success", True), calm.error
         requests = project.writes()
         assert requests >= 3
@@ -142,8 +143,8 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
             for sent in (False, True):
                 before.restore(project)
                 with pytest.raises(Crash):
-                    project.run(client=CrashAt(number, after_sending=sent))
-                again = project.run()
+                    project.run(of=framed, client=CrashAt(number, after_sending=sent))
+                again = project.run(of=framed)
                 where = f"day {day}, request {number}, {'after' if sent else 'before'} it was sent"
                 assert (again.status, again.counts.is_balanced()) == ("success", True), where
                 assert end_of(project) == members, where
