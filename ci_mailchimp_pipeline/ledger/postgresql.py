@@ -13,10 +13,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError
 
 from ci_mailchimp_pipeline.errors import FixConfigError, PipelineError
+from ci_mailchimp_pipeline.ledger.admission import why_not_admitted
 from ci_mailchimp_pipeline.ledger.database import Rows, Statements
-from ci_mailchimp_pipeline.ledger.refusal import refusal
-from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member
-from ci_mailchimp_pipeline.ledger.schema import refusal as refusals
+from ci_mailchimp_pipeline.ledger.schema import METADATA, foreign_tag, hold, member, refusal
 from ci_mailchimp_pipeline.ledger.sqlstates import (
     BUSY_SECONDS,
     bad_option,
@@ -125,7 +124,7 @@ class Postgresql:
         if "OperationalError" not in kinds:
             return None
         # There is no connection: it was refused, or lost, or never asked for.
-        state = refusal(self._parameters())
+        state = why_not_admitted(self._parameters())
         if state is not None:
             return meaning_of(state) or no_access()
         return no_access() if _NEVER_ASKED.search(str(error)) else unreachable()
@@ -160,7 +159,7 @@ class Postgresql:
         driver = connection.driver_connection
         driver.autocommit = True  # type: ignore[union-attr]  # VACUUM is no part of a transaction
         try:
-            for table in (member, hold, refusals, foreign_tag):
+            for table in (member, hold, refusal, foreign_tag):
                 connection.cursor().execute(f"VACUUM (FULL, ANALYZE) {table.name}")
             connection.cursor().execute("VACUUM (FULL) pg_catalog.pg_statistic")
         finally:

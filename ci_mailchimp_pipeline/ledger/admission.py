@@ -15,7 +15,7 @@ _CODE = re.compile(rb'^B\t\d+\tErrorResponse\t.*? C "([0-9A-Z]{5})"', re.MULTILI
 _NO_PASSWORD = "28P01"  # noqa: S105  invalid_password
 
 
-def refusal(parameters: Mapping[str, Any]) -> str | None:
+def why_not_admitted(parameters: Mapping[str, Any]) -> str | None:
     """Ask to be let in once more, and return the SQLSTATE of the refusal.
 
     Args:
