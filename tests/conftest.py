@@ -17,6 +17,7 @@ pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin", "ledgers", "postgres_s
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 _OURS = ("CI_MAILCHIMP_", "MAILCHIMP_", "DAGSTER_HOME")
 _KEPT = ("CI_MAILCHIMP_SHARED",)
+_COMPILE_EACH_TIME = "PYTHONDONTWRITEBYTECODE"  # 5 CPU s for each of a hundred programs that tests start
 
 
 class NetworkForbiddenError(RuntimeError):
@@ -32,11 +33,12 @@ def api_key() -> str:
 @pytest.fixture(scope="session")
 def machine_environment() -> dict[str, str]:
     """The environment as it was before any test, for programs that a test starts and that need it."""
-    return dict(os.environ)
+    return {name: value for name, value in os.environ.items() if name != _COMPILE_EACH_TIME}
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(machine_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_COMPILE_EACH_TIME, raising=False)
     for name in machine_environment:
         proxy = name.lower() in _PROXIES
         if proxy or (name.startswith(_OURS) and name not in _KEPT):
