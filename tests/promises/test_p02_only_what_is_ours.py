@@ -153,7 +153,6 @@ def test_a_tag_that_another_export_still_wants_stays(project):
     quiet(project, "vip")
 
 
-@pytest.mark.both_ledgers
 def test_who_is_archived_by_one_export_and_wanted_by_another_comes_back_once(project, brought_back):
     """One export archives, another one of the audience wants the person later: brought back, under its tag only."""
     brought_back.append(ADA)

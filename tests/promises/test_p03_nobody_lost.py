@@ -116,7 +116,6 @@ def test_a_temporary_refusal_starts_anew_when_the_data_change(project):
     assert len(project.emulator.writes()) == before + 2
 
 
-@pytest.mark.both_ledgers
 def test_a_permanent_refusal_is_repeated_only_when_the_data_change(project):
     """Refused for a value: not sent again for years, at once when the value changes, and forgotten when taken."""
     choices(project, ["Ghent", "Bruges"])

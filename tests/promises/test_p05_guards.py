@@ -52,7 +52,6 @@ def test_too_many_rejected_rows_stop_the_run(project):
     stopped(project, "max_rejected_percent", "2 of 11", "10 %", "guards.max_rejected_percent")
 
 
-@pytest.mark.both_ledgers
 def test_a_mass_exit_stops_the_run_and_can_be_allowed_once(project):
     """A quarter would leave: stopped, until a person allows it for one run."""
     project.export("vip", guards={"max_exit_percent": 20})
@@ -78,6 +77,7 @@ def test_a_first_run_has_no_exits_and_no_growth(project):
     quiet(project)
 
 
+@pytest.mark.both_ledgers
 def test_too_much_growth_stops_the_run(project):
     """More joined than the declaration allows."""
     project.export("vip", guards={"max_growth_percent": 50})

@@ -151,9 +151,3 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
                 assert held_by(project, tmp_path / f"look{day}-{number}-{sent}") == held, where
         after.restore(project)
         assert project.plan().writes == 0
-
-
-@pytest.mark.parametrize("ledger_kind", ["postgresql"], indirect=True)
-def test_interrupted_over_postgresql_it_ends_the_same(tmp_path, mailchimp_emulator, monkeypatch):
-    """The first run, whichever of its requests is the last, and a ledger that is no file."""
-    test_interrupted_anywhere_then_run_again_ends_the_same(tmp_path, mailchimp_emulator, monkeypatch, 1, 0)

@@ -44,7 +44,7 @@ def test_the_promises_hold_in_any_order_of_events(machine):
 def test_they_hold_over_postgresql(machine):
     """A short story; ``make soak LEDGER=postgresql`` plays more."""
     run_state_machine_as_test(machine, settings=settings(CALM, max_examples=1, stateful_step_count=15))
-    assert machine.tally.counts["runs"] > 2
+    assert machine.tally.counts["runs"] > 1
 
 
 @pytest.mark.soak

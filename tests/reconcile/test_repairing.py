@@ -16,7 +16,6 @@ from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
 from ci_mailchimp_pipeline.pipeline.report import REPAIR
 
 
-@pytest.mark.both_ledgers
 def test_a_second_repair_has_nothing_to_do(desk: Desk) -> None:
     """No request that writes, and no run in the ledger."""
     desk.people("untag", 3, tags=["Vip"])
