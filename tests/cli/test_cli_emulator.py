@@ -64,6 +64,7 @@ def test_seed_that_describes_no_audience_is_refused(terminal: Any, tmp_path: Pat
     assert "Traceback" not in said.err
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.slow
 def test_demo_comes_true(terminal: Any, tmp_path: Path) -> None:
     """The demo ends with 0 only if Mailchimp holds what the reports say; the folder can be looked at."""
