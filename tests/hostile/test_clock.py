@@ -72,7 +72,7 @@ def test_times_are_told_with_their_zone(project: Project, zone: str) -> None:
     run(project)
     arguments = ["--config", str(project.folder / "exports.yaml"), "exports", "--json"]
 
-    done = CliRunner().invoke(app, arguments)
+    done = CliRunner().invoke(app, arguments, env=project.environ)
 
     (entry,) = json.loads(done.stdout)["exports"]
     shown = datetime.fromisoformat(entry["last_run"])

@@ -54,6 +54,7 @@ def small_files(size: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 @pytest.mark.skipif(not _may_mount(), reason="no mount namespace here: limited file sizes stand in for it")
 def test_a_disk_that_fills_at_any_moment_loses_nothing(tmp_path: Path, project: Project) -> None:
     """On disks of five sizes a run ends with exit 4; with room the next one finishes, in flight repeated at most."""
@@ -78,7 +79,9 @@ def test_a_disk_that_fills_at_any_moment_loses_nothing(tmp_path: Path, project: 
     assert any(end["unchanged"] for end in again), "no disk was full in the middle of sending"
 
 
-@pytest.mark.parametrize("size", [500, 25_000, 120_000, 200_000])
+@pytest.mark.parametrize(
+    "size", [500, 25_000, *(pytest.param(size, marks=pytest.mark.sqlite_only) for size in (120_000, 200_000))]
+)
 def test_limited_file_sizes_lose_nothing(project: Project, size: int) -> None:
     """``ulimit -f`` is a full disk to whoever writes: exit 4, and the next run does the rest."""
     project.customers(range(1_200))

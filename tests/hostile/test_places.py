@@ -18,6 +18,7 @@ from harness import Project
 
 from ci_mailchimp_pipeline.cli.app import app
 
+SQLITE = pytest.mark.sqlite_only
 # What root may not write to does not exist: it becomes somebody else, once all is loaded that only root can read.
 AS_NOBODY = """
 import os, sys
@@ -91,9 +92,9 @@ def damaged_records_of_dagster(home: Path) -> Callable[[], None]:
     [
         (a_file_for("snapshots"), "home_not_writable", "CI_MAILCHIMP_HOME"),
         (a_file_for("dagster"), "home_not_writable", "CI_MAILCHIMP_HOME"),
-        (a_folder_for_the_ledger, "ledger_not_writable", "CI_MAILCHIMP_HOME"),
-        (a_ledger_of_somebody_else, "ledger_damaged", "backup"),
-        (a_ledger_of_the_future, "ledger_too_new", "install"),
+        pytest.param(a_folder_for_the_ledger, "ledger_not_writable", "CI_MAILCHIMP_HOME", marks=SQLITE),
+        pytest.param(a_ledger_of_somebody_else, "ledger_damaged", "backup", marks=SQLITE),
+        pytest.param(a_ledger_of_the_future, "ledger_too_new", "install", marks=SQLITE),
         (damaged_records_of_dagster, "dagster_damaged", "move"),
     ],
     ids=lambda value: getattr(value, "__qualname__", value).split(".")[0],
