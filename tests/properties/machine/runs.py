@@ -290,7 +290,8 @@ def _only_what_is_ours(world: World, ran: Ran, meanwhile: str) -> None:
     for request in ran.writes:
         path = named(world, {**request, "body": None})
         if request["method"] == "DELETE":
-            assert path <= ran.moment.made_by_us - held, "somebody is archived who is not ours alone"
+            ours = ran.moment.made_by_us | world.like_ours
+            assert path <= ours - held, "somebody is archived who is not ours alone"
         elif request["method"] == "PUT":
             assert path <= set(memory.members)
         else:
@@ -373,5 +374,6 @@ def _learn(world: World, ran: Ran, meanwhile: str) -> None:
             world.archived_by_us.add(key)
         if there.status != "archived":
             world.archived_by_us.discard(key)
+    world.once_made |= world.made_by_us
     world.made_by_us &= set(ran.after.people)
     world.archived_by_us &= set(ran.after.people)

@@ -39,6 +39,7 @@ class World:
     Attributes:
         archived_by_us: Addresses that a request of ours archived, and nobody touched since.
         made_by_us: Members that a request of ours created.
+        like_ours: Members that others put where one of ours had been: a run cannot tell them from that one.
         addresses: Under which addresses each customer was a wanted member in a finished run.
     """
 
@@ -48,6 +49,8 @@ class World:
         self.distrusted = ""
         self.archived_by_us: set[str] = set()
         self.made_by_us: set[str] = set()
+        self.once_made: set[str] = set()
+        self.like_ours: set[str] = set()
         self.addresses: dict[str, set[str]] = {}
         self.fields: dict[bytes, Fields] = {b"": {}}
         self.keys: dict[bytes, str] = {}
@@ -88,6 +91,8 @@ class World:
         with suppress(EmulatorError):
             self.emulator.people(action, AUDIENCE, address, **more)
             self.archived_by_us.discard(address.lower())
+            if action == "sign_up":
+                self.like_ours |= {address.lower()} & self.once_made
             if action in ("delete_permanent", "change_address"):
                 self.made_by_us.discard(address.lower())
             if action == "change_address":
@@ -98,6 +103,7 @@ class World:
         self.later(60)
         with suppress(EmulatorError):
             self.emulator.add_member(AUDIENCE, address, opted=1_000, **member)
+            self.like_ours |= {address.lower()} & self.once_made
 
     # what is there
 
