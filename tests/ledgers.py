@@ -117,8 +117,9 @@ def _databases_of_the_test(request: pytest.FixtureRequest, ledger_kind: str) -> 
     first = next(_NUMBERS)
     folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
-    if ledger_kind == "postgresql":
-        for number in range(first + 1, next(_NUMBERS)):
+    made = range(first + 1, next(_NUMBERS))
+    if ledger_kind == "postgresql" and made:
+        for number in made:
             _tell(f"drop database if exists project_{number} with (force)")
         assert not folder or not [*folder.rglob("ledger.sqlite")], "a project of this test was over SQLite"
 

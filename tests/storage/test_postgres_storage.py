@@ -114,6 +114,7 @@ def start(config: Config, postgres: str, machine_environment: dict[str, str]) ->
         "DAGSTER_HOME": str(config.home / "dagster"),
         "CI_MAILCHIMP_CONFIG": str(config.path),
         "DAGSTER_POSTGRES_URL": postgres,
+        "CI_MAILCHIMP_LEDGER": config.ledger_url or "",
     }
     started: list[subprocess.Popen[bytes]] = []
 
