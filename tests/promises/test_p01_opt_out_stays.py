@@ -270,7 +270,6 @@ def test_a_return_that_mailchimp_refuses_is_suppressed(project, brought_back, re
     assert quiet(project).suppressed_reasons == {"unsubscribed": 1}
 
 
-@pytest.mark.both_ledgers
 @pytest.mark.parametrize("seen_before_the_move", [True, False])
 def test_an_opt_out_follows_the_person_to_a_new_address(project, seen_before_the_move):
     """Opted out under one address, another one in the source: suppressed; only a bounce is the address's own."""
