@@ -299,9 +299,11 @@ class Machine(RuleBasedStateMachine):
         """Between our look and our request; not between the look before an archiving and that, a moment later."""
         self.count("meanwhile")
 
+        done: list[bool] = []
+
         def act() -> None:
-            self.world.deed(action, address)
+            done.append(self.world.deed(action, address))
 
         wrap: Wrap = meanwhile(*at, act)
         ran = run(self.world, name, allowed=True, wrap=wrap, connections=1)
-        look(self.world, ran, meanwhile=address)
+        look(self.world, ran, meanwhile=address if any(done) else "")

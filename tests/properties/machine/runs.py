@@ -360,7 +360,7 @@ def _learn(world: World, ran: Ran, meanwhile: str) -> None:
         for request in ran.writes
         if request["method"] == "DELETE"
         for key in named(world, request)
-        if key != meanwhile and people.get(key) and people[key].status == "subscribed"
+        if key == meanwhile or (people.get(key) and people[key].status == "subscribed")
     }
     for key, there in ran.after.people.items():
         if key not in people:

@@ -85,9 +85,11 @@ class World:
     def now(self) -> float:
         return time.time() + self.offset
 
-    def deed(self, action: str, address: str, **more: Any) -> None:
-        """Somebody does something in Mailchimp, a minute later than all before; nothing if it cannot be done."""
+    def deed(self, action: str, address: str, **more: Any) -> bool:
+        """Somebody does something in Mailchimp, a minute later than all before; False if it cannot be done."""
         self.later(60)
+        if more.get("new_address", "").lower() == address.lower():
+            return False
         with suppress(EmulatorError):
             self.emulator.people(action, AUDIENCE, address, **more)
             self.archived_by_us.discard(address.lower())
@@ -97,6 +99,8 @@ class World:
                 self.made_by_us.discard(address.lower())
             if action == "change_address":
                 self.archived_by_us.discard(more["new_address"].lower())
+            return True
+        return False
 
     def imported(self, address: str, **member: Any) -> None:
         """Somebody else puts a member into the audience; nothing if there is one."""
