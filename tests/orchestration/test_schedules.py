@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.errors import RunLaterError
+from ci_mailchimp_pipeline.orchestration import probe as probing
 from ci_mailchimp_pipeline.orchestration.attempts import Pace
 from ci_mailchimp_pipeline.orchestration.jobs import export_job
 from ci_mailchimp_pipeline.orchestration.probe import Probe
@@ -276,14 +278,25 @@ def test_a_run_does_not_wait_for_ever(clock):
         )
 
 
-def test_a_source_that_hangs_is_asked_once(tmp_path, clock):
+def test_a_source_that_hangs_is_asked_once(clock, monkeypatch):
     """A look ends in time, and the next one waits for the same answer."""
-    (tmp_path / "p.csv").unlink()
-    os.mkfifo(tmp_path / "p.csv")
-    clock.declared["source"] = {"type": "files", "profiles": "p.csv", "membership": "m.csv"}
+    begun, answered, asked = threading.Event(), threading.Event(), []
+
+    class Hanging:
+        def version(self, *, settle):
+            asked.append(settle)
+            begun.set()
+            answered.wait()
+            return "v1"
+
+    monkeypatch.setattr(probing, "open_source", lambda *_, **__: Hanging())
     probe = Probe(clock.config, seconds=0.0)
 
-    with pytest.raises(RunLaterError) as caught:
-        probe.version()
+    for _ in range(2):
+        with pytest.raises(RunLaterError) as caught:
+            probe.version()
+        assert caught.value.code == "source_slow"
 
-    assert caught.value.code == "source_slow"
+    assert begun.wait(60)
+    assert len(asked) == 1
+    answered.set()
