@@ -12,7 +12,7 @@ from ci_mailchimp_pipeline.testing import API_KEY
 
 settings.register_profile("soak", max_examples=5_000, deadline=None)  # --hypothesis-profile=soak
 
-pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin", "ledgers", "postgres_server"]
+pytest_plugins = ["ci_mailchimp_pipeline.testing.plugin", "postgres_server", "ledgers"]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 _OURS = ("CI_MAILCHIMP_", "MAILCHIMP_", "DAGSTER_HOME")

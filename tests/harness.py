@@ -140,9 +140,9 @@ class Project:
                 )  # fmt: skip
         return planned_report(config.exports[export], connection_of(config, config.exports[export]), planned)
 
-    def frame(self, export: str = "vip") -> Framed:
-        """The first half of a run: the refresh is read, and the rows are validated."""
-        config = self.write()
+    def frame(self, export: str = "vip", config: Config | None = None) -> Framed:
+        """The first half of a run: the refresh is read, and the rows are validated; *config* if it is written."""
+        config = config or self.write()
         into = self._folder("frames", export)
         with self.connect(config, config.exports[export], self.environ) as reader:
             snapshot = take_upstream(config, config.home / "snapshots")

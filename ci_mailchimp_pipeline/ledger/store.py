@@ -212,9 +212,7 @@ class Ledger:
     def is_in_progress(self, row: RunRow) -> bool:
         """Whether a run that did not say how it ended may still be at work: it would hold its audience's lease."""
         with self._database.read() as connection:
-            return row.status == "running" and is_held(
-                connection, row.audience, now=self._database.backend.now(connection)
-            )
+            return is_held(connection, row.audience, now=self._database.backend.now(connection))
 
     def last_success(self, export: str) -> RunRow | None:
         """Return the last run of *export* that finished with success and was no dry run."""

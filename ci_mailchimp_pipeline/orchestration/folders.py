@@ -17,18 +17,13 @@ from ci_mailchimp_pipeline.config import Config, Export
 from ci_mailchimp_pipeline.errors import FixDataError
 from ci_mailchimp_pipeline.frame.build import Frame, load_frame
 from ci_mailchimp_pipeline.pipeline.copies import SharedFolder
+from ci_mailchimp_pipeline.pipeline.running import remake_frame
 from ci_mailchimp_pipeline.sources.snapshots import Snapshot, load_snapshot
 from ci_mailchimp_pipeline.storage import Store, open_store
 
 VERDICT = "verdict.json"
-WHEN = {
-    "display_name",
-    "schedule",
-    "fresh_within_hours",
-    "drift",
-    "opt_outs",
-    "enabled",
-}  # what no frame depends on
+# What no frame depends on: when something is done, and how people call it.
+BESIDE_FRAMES = {"display_name", "schedule", "fresh_within_hours", "drift", "opt_outs", "enabled"}
 KEEP = 3  # frames of an export, and snapshots
 
 
@@ -73,7 +68,7 @@ def run_folder(config: Config, export: str, run_id: str) -> Path:
 
 def declaration_of(export: Export) -> str:
     """A hash that changes with anything that is declared for *export* and may matter to its frame."""
-    return hashlib.sha256(export.model_dump_json(exclude=WHEN).encode()).hexdigest()
+    return hashlib.sha256(export.model_dump_json(exclude=BESIDE_FRAMES).encode()).hexdigest()
 
 
 def save_verdict(config: Config, folder: Path, verdict: Verdict) -> None:
@@ -139,7 +134,7 @@ def frame_to_send(config: Config, export: Export, run_id: str) -> Judged:
         FixDataError: ``no_frame``; ``frame_not_good``: it did not pass its checks, or is not what was written;
             ``stale_frame``: the declaration changed since; ``snapshot_not_good``.
     """
-    again = f"materialize {export.id}/export_frame again (ci-mailchimp run {export.id} --dry-run)"
+    again = remake_frame(export)
     own = run_folder(config, export.id, run_id)
     verdict = _brought(config, own)
     found = (own, verdict) if verdict else newest_frame(config, export.id)

@@ -275,11 +275,16 @@ def facts_now(client: MailchimpClient, config: Config, export: Export, frame: Fr
     return replace(facts, requests=0)
 
 
+def remake_frame(export: Export) -> str:
+    """What makes the frame of *export* again, on Dagster's page and on the command line."""
+    return f"materialize {export.id}/export_frame again (ci-mailchimp run {export.id} --dry-run)"
+
+
 def _stale(export: Export) -> FixDataError:
     return FixDataError(
         "stale_frame",
         f"the frame of export '{export.id}' was validated against another state of its audience",
-        fix=f"materialize {export.id}/export_frame again (ci-mailchimp run {export.id} --dry-run)",
+        fix=remake_frame(export),
     )
 
 

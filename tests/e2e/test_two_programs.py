@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-from harness import AUDIENCE, Project, address, key
-from ledger.programs import held
+from harness import AUDIENCE, Project
+from ledger.programs import assert_exact, change
 
 PAIRS = 20
 PEOPLE = 1_600  # four requests
@@ -52,15 +52,15 @@ def until(condition, *, every=0.05):
         pause.wait(every)
 
 
-def assert_exact(project, tmp_path):
-    """Who is wanted is in the audience and in the ledger, once, nobody else is tagged, and a plan is empty."""
-    wanted = project.segments["Vip"]
-    tagged = {name for name, member in project.members().items() if member["tags"]}
-    assert tagged == {project.people[customer]["EMail"] for customer in wanted}
-    assert held(project, tmp_path / "held") == {
-        (key(project.people[customer]["EMail"]), customer, "Vip") for customer in wanted
-    }
-    assert project.plan().writes == 0
+def halfway(project):
+    """A program that writes for everybody, one slow request after the other, and has begun the second."""
+    project.customers(range(PEOPLE))
+    project.connection["max_connections"] = 1
+    project.write()
+    project.emulator.fail("slow", on="writes", times=None, seconds=1.0)
+    program = Program(project, "one")
+    until(lambda: project.writes() >= 2)
+    return program
 
 
 @pytest.mark.both_ledgers
@@ -68,11 +68,7 @@ def test_two_programs_started_together_twenty_times_end_exact(project, tmp_path,
     """Each time one does it; the other waits its turn and finds nothing to do, or is told to come later."""
     ends = []
     for turn in range(PAIRS):
-        project.customers([10 * turn + number for number in range(5)])
-        if turn:
-            project.leave(f"c{10 * (turn - 1):05}")
-            project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
-        project.write()
+        change(project, turn)
 
         pair = [program.ended() for program in [Program(project, "one"), Program(project, "two")]]
 
@@ -83,18 +79,13 @@ def test_two_programs_started_together_twenty_times_end_exact(project, tmp_path,
         print(
             f"\n{PAIRS} pairs: {sum(code == 4 for code, _ in ends)} of {len(ends)} programs were told to come later"
         )
-    assert_exact(project, tmp_path)
+    assert_exact(project, tmp_path / "held")
 
 
 @pytest.mark.both_ledgers
 def test_a_program_stopped_past_its_lease_and_woken_does_no_harm(project, tmp_path):
     """SIGSTOP in the middle; another one takes over when the lease is over; awake, the first ends with exit 4."""
-    project.customers(range(PEOPLE))
-    project.connection["max_connections"] = 1
-    project.write()
-    project.emulator.fail("slow", on="writes", times=None, seconds=1.0)
-    asleep = Program(project, "one")
-    until(lambda: project.writes() >= 2)
+    asleep = halfway(project)
     asleep.process.send_signal(signal.SIGSTOP)
     project.emulator.heal()
 
@@ -108,7 +99,7 @@ def test_a_program_stopped_past_its_lease_and_woken_does_no_harm(project, tmp_pa
     assert len(ends) > 1
     assert (ends[-1].status, ends[-1].counts.accepted) == ("success", PEOPLE)
     assert code in {(4, "lease_lost"), (4, "ledger_unreachable")}
-    assert_exact(project, tmp_path)
+    assert_exact(project, tmp_path / "held")
 
 
 def test_a_program_whose_server_is_killed_is_told_and_the_next_one_ends_exact(
@@ -116,12 +107,7 @@ def test_a_program_whose_server_is_killed_is_told_and_the_next_one_ends_exact(
 ):
     """SIGKILL of PostgreSQL in the middle of a run: exit 4; started again, the next run does the rest."""
     project.environ["CI_MAILCHIMP_LEDGER"] = own_postgres.url
-    project.customers(range(PEOPLE))
-    project.connection["max_connections"] = 1
-    project.write()
-    project.emulator.fail("slow", on="writes", times=None, seconds=1.0)
-    running = Program(project, "one")
-    until(lambda: project.writes() >= 2)
+    running = halfway(project)
 
     own_postgres.kill()
     told = running.ended()
@@ -132,4 +118,4 @@ def test_a_program_whose_server_is_killed_is_told_and_the_next_one_ends_exact(
 
     assert told == down == (4, "ledger_unreachable")
     assert again == (0, None)
-    assert_exact(project, tmp_path)
+    assert_exact(project, tmp_path / "held")

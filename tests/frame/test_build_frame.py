@@ -6,21 +6,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from frame.ada import ADA, CITY, FNAME, INCOME
 
 from ci_mailchimp_pipeline.frame.fields import MergeField
 
 Build = Callable[..., Any]
-FNAME = MergeField(tag="FNAME", type="text")
-CITY = MergeField(tag="CITY", type="text")
-INCOME = MergeField(tag="INCOME", type="number")
-ADA = {
-    "id": "c1",
-    "EMail": "Ada@contoso-mail.internal",
-    "FirstName": "Ada",
-    "City": "Köln",
-    "Income": "5",
-    "Consent": "true",
-}
 
 
 def test_an_accepted_row_is_what_will_be_sent(build: Build) -> None:

@@ -6,24 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from frame.ada import ADA
 
 from ci_mailchimp_pipeline.config import Export
 from ci_mailchimp_pipeline.errors import FixConfigError, FixDataError
 from ci_mailchimp_pipeline.frame.build import build_frame, load_frame
-from ci_mailchimp_pipeline.frame.fields import MergeField
 
 Build = Callable[..., Any]
-FNAME = MergeField(tag="FNAME", type="text")
-CITY = MergeField(tag="CITY", type="text")
-INCOME = MergeField(tag="INCOME", type="number")
-ADA = {
-    "id": "c1",
-    "EMail": "Ada@contoso-mail.internal",
-    "FirstName": "Ada",
-    "City": "Köln",
-    "Income": "5",
-    "Consent": "true",
-}
 
 
 def test_frame_is_private_and_complete(build: Build) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from postgres_server import new_database
 
 from ci_mailchimp_pipeline.ledger import Acknowledged, Lease, Ledger, open_ledger
 from ci_mailchimp_pipeline.ledger.schema import METADATA
@@ -77,9 +78,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def ledger_database(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a database in PostgreSQL that has the tables of a ledger."""
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute("create database ledger")
-    url = postgres_server.replace("/postgres?", "/ledger?")
+    url = new_database(postgres_server, "ledger")
     open_ledger(tmp_path_factory.mktemp("unused"), url).close()
     return url
 

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
-from harness import Project
+from harness import Project, address, key
 
 from ci_mailchimp_pipeline.config import Config, load_config
 from ci_mailchimp_pipeline.errors import RunLaterError
@@ -84,6 +84,26 @@ def held(project: Project, into: Path) -> set[tuple[Any, ...]]:
         files = ledger.export_state(audience.id, into)
     holds = pl.read_parquet(files.holds).join(pl.read_parquet(files.members), on="subscriber_hash")
     return {(row["subscriber_hash"], row["customer_id"], *row["tags"]) for row in holds.iter_rows(named=True)}
+
+
+def change(project: Project, turn: int) -> None:
+    """Refresh the source for a turn: five people come, and from the second turn on one leaves and one moves."""
+    project.customers([10 * turn + number for number in range(5)])
+    if turn:
+        project.leave(f"c{10 * (turn - 1):05}")
+        project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
+    project.write()
+
+
+def assert_exact(project: Project, into: Path) -> None:
+    """Who is wanted is in the audience and in the ledger, once, nobody else is tagged, and a plan is empty."""
+    wanted = project.segments["Vip"]
+    tagged = {name for name, member in project.members().items() if member["tags"]}
+    assert tagged == {project.people[customer]["EMail"] for customer in wanted}
+    assert held(project, into) == {
+        (key(project.people[customer]["EMail"]), customer, "Vip") for customer in wanted
+    }
+    assert project.plan().writes == 0
 
 
 def person(number: int) -> Acknowledged:

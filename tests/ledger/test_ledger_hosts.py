@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
-from harness import AUDIENCE, Project, address, key
-from ledger.programs import SHORT, held, person, runner, start, start_ready
+from harness import AUDIENCE, Project
+from ledger.programs import SHORT, assert_exact, change, person, runner, start, start_ready
 
 from ci_mailchimp_pipeline.errors import RunLaterError
 from ci_mailchimp_pipeline.ledger import open_ledger
@@ -106,20 +106,10 @@ def test_two_runs_started_together_end_exact(project, pair, tmp_path):
     """Time and again two runs at once: one comes after the other or is told to, and nothing is wrong at the end."""
     codes = []
     for turn in range(RUNS):
-        project.customers([10 * turn + number for number in range(5)])
-        if turn:
-            project.leave(f"c{10 * (turn - 1):05}")
-            project.customer(f"c{10 * turn - 6:05}", address(10 * turn - 6), City=f"City {turn}")
-        project.write()
+        change(project, turn)
         ends = [json.loads(line) for line in tell(pair, 0)]
         codes += [end["code"] for end in ends if end["code"]]
         assert "success" in [end["status"] for end in ends], ends
 
-    wanted = project.segments["Vip"]
-    tagged = {name for name, member in project.members().items() if member["tags"]}
     assert set(codes) <= {"audience_busy"}
-    assert tagged == {project.people[customer]["EMail"] for customer in wanted}
-    assert held(project, tmp_path / "held") == {
-        (key(project.people[customer]["EMail"]), customer, "Vip") for customer in wanted
-    }
-    assert project.plan().writes == 0
+    assert_exact(project, tmp_path / "held")

@@ -24,10 +24,8 @@ from ci_mailchimp_pipeline.config import Config
 from ci_mailchimp_pipeline.errors import PipelineError
 from ci_mailchimp_pipeline.ledger import open_ledger
 from ci_mailchimp_pipeline.mailchimp.client import MailchimpClient
-from ci_mailchimp_pipeline.pipeline.planning import make_frame, plan_export
+from ci_mailchimp_pipeline.pipeline.planning import plan_export
 from ci_mailchimp_pipeline.pipeline.report import Report
-from ci_mailchimp_pipeline.pipeline.running import ExportRun, Occasion
-from ci_mailchimp_pipeline.pipeline.upstream import take_upstream
 from ci_mailchimp_pipeline.plan.guards import Allowances
 
 BATCH = 3  # people a request while the machine plays; Mailchimp allows 500
@@ -38,6 +36,7 @@ COUNTS = (
 )  # fmt: skip
 
 Wrap = Callable[[MailchimpClient], MailchimpClient]
+ALLOWED: dict[str, Any] = {"exit_percent": 100, "empty_segments": frozenset(SEGMENTS)}
 
 
 @dataclass(kw_only=True, repr=False)
@@ -124,17 +123,10 @@ def run(
         archived_by_us=frozenset(world.archived_by_us),
     )
     ran = Ran(moment=moment, expected=expect(moment, BATCH), after=moment.audience, memory=memory)
-    occasion = {
-        "dry_run": dry_run,
-        "plan_id": plan_id,
-        "allowances": Allowances(exit_percent=100, empty_segments=frozenset(SEGMENTS))
-        if allowed
-        else Allowances(),
-    }
     world.emulator.forget_requests()
     with overhearing():
         try:
-            _carry_out(world, config, name, ran, wrap=wrap, occasion=occasion)
+            _carry_out(world, config, name, ran, wrap=wrap, dry_run=dry_run, plan_id=plan_id)
         except PipelineError as error:
             ran.error = error
         except Crash:
@@ -148,21 +140,13 @@ def run(
     return ran
 
 
-def _carry_out(
-    world: World, config: Config, name: str, ran: Ran, *, wrap: Wrap, occasion: dict[str, Any]
-) -> None:
+def _carry_out(world: World, config: Config, name: str, ran: Ran, *, wrap: Wrap, **occasion: Any) -> None:
     project, export = world.project, config.exports[name]
-    into = project._folder("frames", name)
+    allowances = ALLOWED if ran.moment.allowed else {}
     try:
-        with project.connect(config, export, project.environ) as reader:
-            snapshot = take_upstream(config, config.home / "snapshots")
-            frame = make_frame(config, export, snapshot, reader, into)
-        _learn_fingerprints(world, frame.frame_path)
-        with wrap(project.connect(config, export, project.environ)) as writer:
-            ran.report = ExportRun(
-                config=config, export=export, occasion=Occasion(run_id=into.name, **occasion), client=writer,
-                into=project._made(into / "plan"), now=world.now,
-            ).carry_out(snapshot, frame)  # fmt: skip
+        framed = project.frame(name, config)
+        _learn_fingerprints(world, framed.frame.frame_path)
+        ran.report = project.run(name, of=framed, client=wrap, now=world.now, **occasion, **allowances)
     finally:
         ran.requests = world.emulator.requests()
         world.emulator.heal()
@@ -172,8 +156,8 @@ def _carry_out(
             open_ledger(config.home, config.ledger_url, read_only=True) as ledger,
         ):
             planned = plan_export(
-                config, export, snapshot=snapshot, frame=frame, client=reader, ledger=ledger,
-                into=project._made(into / "again"), allowances=occasion["allowances"], now=world.now,
+                config, export, snapshot=framed.snapshot, frame=framed.frame, client=reader, ledger=ledger,
+                into=project._folder("frames", name), allowances=Allowances(**allowances), now=world.now,
             )  # fmt: skip
         assert planned.plan.counts.is_balanced()
         ran.left_to_do = planned.writes
