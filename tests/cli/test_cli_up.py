@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,12 @@ class Up:
 
     def left(self) -> list[str]:
         """The processes that outlived it."""
-        return [
-            " ".join(each.cmdline())
-            for each in self.seen.values()
-            if each.is_running() and each.status() != psutil.STATUS_ZOMBIE
-        ]
+        outlived = []
+        for each in self.seen.values():
+            with suppress(psutil.NoSuchProcess):  # ended, or a zombie, while it was asked
+                if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+                    outlived.append(" ".join(each.cmdline()))
+        return outlived
 
 
 def _ask(url: str, query: str, **variables: str) -> dict[str, Any]:
