@@ -37,7 +37,7 @@ class World:
     """One project, its Mailchimp, and what is true of both.
 
     Attributes:
-        archived_by_us: Addresses that a request of ours archived, and nobody touched since.
+        archived_by_us: Addresses that a request of ours archived, and whom nobody changed since.
         made_by_us: Members that a request of ours created.
         like_ours: Members that others put where one of ours had been: a run cannot tell them from that one.
         addresses: Under which addresses each customer was a wanted member in a finished run.
@@ -90,15 +90,17 @@ class World:
         self.later(60)
         if more.get("new_address", "").lower() == address.lower():
             return False
+        before = self.audience().people
         with suppress(EmulatorError):
             self.emulator.people(action, AUDIENCE, address, **more)
-            self.archived_by_us.discard(address.lower())
+            after = self.audience().people
+            self.archived_by_us -= {
+                each for each in self.archived_by_us if before.get(each) != after.get(each)
+            }
             if action == "sign_up":
                 self.like_ours |= {address.lower()} & self.once_made
             if action in ("delete_permanent", "change_address"):
                 self.made_by_us.discard(address.lower())
-            if action == "change_address":
-                self.archived_by_us.discard(more["new_address"].lower())
             return True
         return False
 
