@@ -142,10 +142,9 @@ ADDRESSES = st.builds(
 
 @settings(max_examples=30, deadline=None)
 @given(addresses=st.lists(ADDRESSES, min_size=10, max_size=30))
-def test_sql_and_python_agree(addresses: list[str]) -> None:
+def test_sql_and_python_agree(connection: duckdb.DuckDBPyConnection, addresses: list[str]) -> None:
     """The frame and a single look-up judge and hash every address alike."""
-    with duckdb.connect() as connection:
-        in_sql = [_in_sql(connection, address) for address in addresses]
+    in_sql = [_in_sql(connection, address) for address in addresses]
 
     assert [problem for problem, _ in in_sql] == [address_problem(address) for address in addresses]
     sent = [

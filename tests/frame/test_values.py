@@ -212,23 +212,21 @@ WRITTEN = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(numbers=st.lists(WRITTEN, min_size=10, max_size=30))
-def test_numbers_keep_their_value(numbers: list[str]) -> None:
+def test_numbers_keep_their_value(connection: duckdb.DuckDBPyConnection, numbers: list[str]) -> None:
     """The canonical text is JSON, and stands for the number that was written."""
-    with duckdb.connect() as connection:
-        sent = [_sent(connection, _field("number"), value=number)[0] for number in numbers]
+    sent = [_sent(connection, _field("number"), value=number)[0] for number in numbers]
 
     assert [float(json.loads(text or "")) for text in sent] == [float(number) for number in numbers]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values=st.lists(st.text(max_size=300), min_size=10, max_size=30))
-def test_texts_are_sent_clean(values: list[str]) -> None:
+def test_texts_are_sent_clean(connection: duckdb.DuckDBPyConnection, values: list[str]) -> None:
     """What is sent is short, on one line and without control characters; sent again it is the same."""
-    with duckdb.connect() as connection:
-        sent = [_sent(connection, _field("text"), value=value)[0] for value in values]
-        again = [_sent(connection, _field("text"), value=value)[0] for value in sent]
+    sent = [_sent(connection, _field("text"), value=value)[0] for value in values]
+    again = [_sent(connection, _field("text"), value=value)[0] for value in sent]
 
     texts = [text for text in sent if text is not None]
     assert all(len(text.encode()) <= 255 for text in texts)

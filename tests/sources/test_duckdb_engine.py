@@ -1,5 +1,6 @@
 """The engine: bounded, cleaned up, and silent about values."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -41,14 +42,21 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB itself, for single values."""
+    with duckdb.connect() as opened:
+        yield opened
+
+
 @settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_any_text_is_a_literal_and_a_name(text: str) -> None:
+def test_any_text_is_a_literal_and_a_name(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """Quotes, backslashes and comments in names and values are letters."""
     name = text or "x"
-    with duckdb.connect() as connection:
-        sql = f"SELECT {quoted(text)}, {array([text, 'x'])} FROM (SELECT 1 AS {identifier(name)})"
-        rows = connection.execute(sql).fetchall()
+    sql = f"SELECT {quoted(text)}, {array([text, 'x'])} FROM (SELECT 1 AS {identifier(name)})"
+
+    rows = connection.execute(sql).fetchall()
 
     assert rows == [(text, [text, "x"])]
 
@@ -57,7 +65,10 @@ def test_any_text_is_a_literal_and_a_name(text: str) -> None:
     ("text", "expected"),
     [(" \t\r\n\u00a0\u200b\ufeffa b\u00a0\n", "a b"), (" \n", None), ("", None), ("a\nb", "a\nb")],
 )
-def test_white_space_around_a_value_is_not_part_of_it(text: str, expected: str | None) -> None:
+def test_white_space_around_a_value_is_not_part_of_it(
+    connection: duckdb.DuckDBPyConnection, text: str, expected: str | None
+) -> None:
     """Also the kinds that DuckDB's own trim leaves; nothing but white space is nothing."""
-    with duckdb.connect() as connection:
-        assert connection.execute(f"SELECT {trimmed('$t::VARCHAR')}", {"t": text}).fetchall() == [(expected,)]
+    rows = connection.execute(f"SELECT {trimmed('$t::VARCHAR')}", {"t": text}).fetchall()
+
+    assert rows == [(expected,)]

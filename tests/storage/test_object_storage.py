@@ -290,9 +290,8 @@ def bucket() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["file", "s3"])
 def test_steps_in_two_processes_share_the_url_and_the_ledger_alone(
-    project: Project, protocol: str, machine_environment: dict[str, str], request: pytest.FixtureRequest
+    project: Project, machine_environment: dict[str, str], bucket: dict[str, str]
 ) -> None:
     """Different homes, different Dagster records, the first home deleted before the second process starts."""
     clean = {
@@ -301,12 +300,10 @@ def test_steps_in_two_processes_share_the_url_and_the_ledger_alone(
     environ = clean | {
         "CI_MAILCHIMP_CONFIG": str(project.folder / "exports.yaml"),
         "CI_MAILCHIMP_LEDGER": f"sqlite:///{project.folder / 'ledger.sqlite'}",
+        "CI_MAILCHIMP_FRAMES": "s3://frames-of-contoso/prod",
         **project.environ,
+        **bucket,
     }
-    if protocol == "s3":
-        environ |= {**request.getfixturevalue("bucket"), "CI_MAILCHIMP_FRAMES": "s3://frames-of-contoso/prod"}
-    else:
-        environ |= {"CI_MAILCHIMP_FRAMES": (project.folder / "shared").as_uri()}
 
     def step(machine: str, *keys: str) -> "subprocess.CompletedProcess[str]":
         home = {"CI_MAILCHIMP_HOME": str(project.folder / machine)}
