@@ -53,4 +53,4 @@ def test_a_new_ledger_may_be_opened_by_many_at_once(home, new_url, clock):
             return opened.audience("account-1", "a1b2c3d4e5")
 
     with ThreadPoolExecutor(THREADS) as pool:
-        assert set(pool.map(open_it, range(THREADS))) == {1}
+        assert len(set(pool.map(open_it, range(THREADS)))) == 1  # a server's numbers may have gaps
