@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from harness import AUDIENCE, Project, address
 
-PEOPLE = 6_000
+PEOPLE = 3_000
 KINDS = [
     "429", "429_no_body", "403_html", "500", "502_html", "503", "504_html", "reset_before", "reset_after",
     "timeout_after", "500_after", "cut", "empty", "not_json", "other_json", "slow",
@@ -16,7 +16,7 @@ KINDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_at_one_in_twenty_ends_exactly(tmp_path, mailchimp_emulator, kind):
-    """6,000 new members, 5 % of all requests hit: everyone is there once, tagged, and counted once."""
+    """3,000 new members, 5 % of all requests hit: everyone is there once, tagged, and counted once."""
     project = Project(tmp_path, mailchimp_emulator)
     mailchimp_emulator.add_audience(AUDIENCE)
     project.customers(range(PEOPLE))
@@ -38,7 +38,7 @@ def test_every_fault_at_one_in_twenty_ends_exactly(tmp_path, mailchimp_emulator,
 
 
 def seed_that_hits(first: int) -> int:
-    """A seed from *first* on whose 5 % are at least two of the first twelve requests: there are twelve writes."""
+    """A seed from *first* on whose 5 % are at least two of the first six requests: there are six writes."""
     return next(seed for seed in count(100 * first) if _hits(Random(seed)) >= 2)
 
 

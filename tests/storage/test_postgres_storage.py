@@ -144,7 +144,7 @@ def _heeding_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.mark.slow
+@pytest.mark.deployment
 def test_page_daemon_and_code_server_are_separate_programs(
     config: Config, start: Start, mailchimp_emulator: Emulator
 ) -> None:
