@@ -132,7 +132,7 @@ def test_up_brings_the_page_up_and_sigterm_ends_all_of_it(terminal: Any, start: 
     assert [path for path in private if path.stat().st_mode & 0o077] == []
 
 
-@pytest.mark.slow
+@pytest.mark.deployment
 def test_broken_file_keeps_no_page_from_coming_up_and_a_dead_part_ends_all(
     terminal: Any, start: Callable[..., Up]
 ) -> None:
@@ -163,7 +163,7 @@ def test_broken_file_keeps_no_page_from_coming_up_and_a_dead_part_ends_all(
     assert settings.read_text(encoding="utf-8") == "telemetry: {enabled: false}  # mine\n"
 
 
-@pytest.mark.slow
+@pytest.mark.deployment
 def test_killed_up_leaves_nothing_behind(start: Callable[..., Up]) -> None:
     """SIGKILL lets it end nothing itself: page, daemon and code server notice, and end by themselves."""
     up = start()

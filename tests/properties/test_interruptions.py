@@ -117,10 +117,7 @@ class Saved:
 def test_interrupted_anywhere_then_run_again_ends_the_same(
     tmp_path, mailchimp_emulator, monkeypatch, connections, watched
 ):
-    """Before a request, and after it before the ledger heard of it: the audience and the ledger end equal.
-
-    Of several at once it is one or the other in turn.
-    """
+    """Before a request, and after it before the ledger heard of it: the audience and the ledger end equal."""
     monkeypatch.setattr("ci_mailchimp_pipeline.plan.economy.BATCH", 3)
     monkeypatch.setattr("ci_mailchimp_pipeline.sync.batches.batches_of.__defaults__", (3,))
     if connections > 1:
@@ -143,6 +140,7 @@ def test_interrupted_anywhere_then_run_again_ends_the_same(
         members, held = end_of(project), held_by(project, tmp_path / f"calm{day}")
         after = Saved.of(project, tmp_path / f"after{day}")
         for number in range(1, requests + 1) if day == watched else ():
+            # of several at once, the one or the other in turn
             for sent in (False, True) if connections == 1 else (number % 2 == 0,):
                 before.restore(project)
                 with pytest.raises(Crash):

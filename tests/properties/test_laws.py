@@ -68,7 +68,7 @@ def play(emulator: Any, refreshes: list[dict[str, Any]], on_exit: str, *, backwa
 
 @pytest.mark.slow
 @settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink would take an hour
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
