@@ -19,7 +19,7 @@ CONNECTIONS = 4
 KILLS = 5
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_five_kills_at_random_moments_end_exactly(tmp_path):
     """SIGKILL five times: everyone arrives once, and only batches in flight were sent twice."""
     chance = random.Random(20261124)
